@@ -1,0 +1,89 @@
+"""A complete answer of an upstream, and what can be read from it."""
+
+import datetime
+import email.utils
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from opsorch.errors import ProviderError
+from opsorch.observability.redact import clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer of the upstream; ``wrote`` marks the answer to a write."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    wrote: bool = False
+
+    def json(self) -> Any:
+        """Decode the body as strict JSON; half a surrogate pair in a text becomes U+FFFD.
+
+        Raises:
+            ProviderError: It is not JSON (a login page, say); names the content type. After a
+                write that succeeded, its outcome is unknown.
+        """
+        try:
+            return _decoded(self.body)
+        except _NO_JSON as exc:
+            kind = clean_text(self.headers.get("Content-Type") or "no content type", 60)
+            raise ProviderError(
+                f"the upstream's answer is not JSON ({kind})",
+                outcome_unknown=self.wrote and self.status < 400,
+            ) from exc
+
+    def json_or_none(self) -> Any:
+        """Decode the body where it is JSON, else return None; for error bodies."""
+        try:
+            return _decoded(self.body)
+        except _NO_JSON:
+            return None
+
+    @property
+    def text(self) -> str:
+        """The body as text, broken bytes replaced."""
+        return self.body.decode("utf-8", "replace")
+
+
+_NO_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+# One escape of a JSON text after the other, so that an escaped backslash is never half of one.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+
+
+def _decoded(body: bytes) -> Any:
+    """Decode JSON. Log texts cut in the middle of a pair cost themselves, not the whole answer."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        mended = _ESCAPE.sub(lambda m: b"\\ufffd" if m.group(1) else m.group(), body)
+        if mended == body:
+            raise
+        return msgspec.json.decode(mended)
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Read Retry-After, seconds or an HTTP date, as seconds from now (RFC 9110, 10.2.3)."""
+    value = (reply.headers.get("Retry-After") or "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())

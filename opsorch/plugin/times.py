@@ -1,0 +1,102 @@
+"""Times as the contract has them: RFC 3339 in UTC with ``Z``, every digit of the fraction kept."""
+
+import datetime
+import re
+from typing import Any
+
+from opsorch.errors import BadRequest
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII
+)
+# Vendors also write ISO 8601's shorter offsets: +0200, +02.
+_ISO8601 = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d(?::?\d\d)?)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def given_time(payload: dict[str, Any], name: str) -> datetime.datetime | None:
+    """Return a time of the payload in UTC, or None where it is not given.
+
+    Absent, null, "" and the zero time of Go mean "not given". Digits beyond microseconds are cut.
+
+    Raises:
+        BadRequest: It is no RFC 3339 time; names the field.
+    """
+    value = payload.get(name)
+    if value is None or value in ("", ZERO_TIME):
+        return None
+    try:
+        if not isinstance(value, str):
+            raise ValueError("not a string")
+        moment = parse_time(value)
+    except ValueError as exc:
+        raise BadRequest(f"{name} must be an RFC 3339 time with a zone") from exc
+    return None if moment.year == 1 else moment
+
+
+def parse_time(value: str) -> datetime.datetime:
+    """Parse an RFC 3339 time to UTC; digits beyond microseconds are cut.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _RFC3339.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("no RFC 3339 time")
+    date, clock, fraction, zone = match.groups()
+    offset = "+00:00" if zone in "Zz" else zone
+    text = f"{date}T{clock}{(fraction or '')[:7]}{offset}"
+    try:
+        return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    except OverflowError as exc:
+        raise ValueError("in UTC the time is outside the years 1 to 9999") from exc
+
+
+def format_time(moment: datetime.datetime) -> str:
+    """Write a time in UTC with ``Z``; microseconds only where there are some."""
+    text = moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if '.' in text else text}Z"
+
+
+def from_epoch(seconds: float) -> str:
+    """Write Unix seconds as a UTC time; milliseconds only where they are not zero.
+
+    Raises:
+        ValueError: It is no number, or outside the years 1 to 9999.
+    """
+    try:
+        whole, millis = divmod(round(seconds * 1000), 1000)
+        moment = datetime.datetime.fromtimestamp(whole, datetime.UTC)
+    except (OverflowError, OSError) as exc:
+        raise ValueError("no Unix time of the years 1 to 9999") from exc
+    return format_time(moment.replace(microsecond=millis * 1000))
+
+
+def vendor_time(value: Any) -> str:
+    """Turn a vendor's ISO 8601 text into UTC with ``Z``, fraction kept digit by digit.
+
+    Whatever is no time, null included, becomes the zero time: one odd field must not cost the
+    whole list.
+    """
+    if not isinstance(value, str):
+        return ZERO_TIME
+    match = _ISO8601.fullmatch(value.strip())
+    if match is None:
+        return ZERO_TIME
+    date, clock, fraction, zone = match.groups()
+    try:
+        offset = "+00:00" if zone in "Zz" else zone
+        moment = datetime.datetime.fromisoformat(f"{date}T{clock}{offset}")
+        moment = moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return ZERO_TIME
+    digits = (fraction or "").rstrip("0").rstrip(".")
+    return f"{moment.replace(tzinfo=None).isoformat()}{digits}Z"
+
+
+def now() -> datetime.datetime:
+    """Return the present time in UTC."""
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,19 @@
+"""Texts of payloads that could not be sent on."""
+
+import pytest
+
+from opsorch.errors import BadRequest
+from opsorch.plugin.payload import scope_of, text_of
+
+
+@pytest.mark.parametrize("value", ["", "plain", "jörg", "\U0001f600", "\ud7ff\ue000"])
+def test_text_of_any_script_is_taken(value: str) -> None:
+    """As it is."""
+    assert text_of({"name": value}, "name") == value
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udfffb", "\ude00\ud83d"])
+def test_half_of_a_surrogate_pair_is_refused_by_name(value: str) -> None:
+    """JSON can hold it, UTF-8 cannot, and so neither can a URL."""
+    with pytest.raises(BadRequest, match=r"scope\.team holds half of a surrogate pair"):
+        scope_of({"scope": {"team": value}})
