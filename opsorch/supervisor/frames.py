@@ -1,0 +1,265 @@
+"""Frames: requests written once, replies read as they come, however they are cut.
+
+A reply is one JSON object. The usual one stands on one line and is found by its newline; one that
+is pretty-printed, or has no newline, is tried whenever the plugin pauses.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from opsorch.errors import ReplyBroken, ReportedError
+
+# Text on stdout before a reply (a stray print) is skipped up to here.
+MAX_TEXT_BYTES: Final = 64 * 1024
+MAX_MESSAGE_CHARS: Final = 2000
+
+_BLANK: Final = b" \t\r\n"
+_NO_REASON: Final = "The provider gave no reason."
+
+
+class Envelope(msgspec.Struct):
+    """A reply as it came: its members are raw JSON, empty where the reply has none."""
+
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+    id: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class ReplyReader:
+    """Finds one reply in what a plugin writes to its stdout.
+
+    Args:
+        limit: Bytes of a reply at most.
+        on_text: Called with each skipped line.
+    """
+
+    def __init__(self, limit: int, on_text: Callable[[bytes], None]) -> None:
+        self._limit = limit
+        self._on_text = on_text
+        self._buffer = bytearray()
+        self._searched = 0
+        self._many_lines = False
+        self._text_bytes = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take what was read.
+
+        Raises:
+            ReplyBroken: The reply is over the limit.
+        """
+        self._buffer += chunk
+        if len(self._buffer) > self._limit:
+            raise ReplyBroken(
+                f"its reply is over the limit of {self._limit} bytes"
+                " (OPSORCH_PLUGIN_MAX_REPLY_BYTES)"
+            )
+
+    @property
+    def looks_whole(self) -> bool:
+        """Tell whether what is there may be a whole reply without its newline."""
+        tail = bytes(self._buffer[-64:]).rstrip(_BLANK)
+        return tail.endswith(b"}")
+
+    @property
+    def has_rest(self) -> bool:
+        """Tell whether anything but white space stands behind the reply."""
+        return bool(self._buffer.strip(_BLANK))
+
+    def take(self, *, paused: bool = False) -> Envelope | None:
+        """Return the reply, or None while it is not complete.
+
+        Args:
+            paused: The plugin writes nothing at the moment, so a reply without a newline at its
+                end, or of several lines, may be complete.
+
+        Raises:
+            ReplyBroken: It is no reply, or too much text stands before it.
+        """
+        while True:
+            self._drop_blanks()
+            if not self._buffer:
+                return None
+            is_text = self._buffer[:1] != b"{"
+            line_end = self._buffer.find(b"\n", self._searched)
+            if line_end < 0 and (is_text or not paused):
+                self._searched = len(self._buffer)
+                self._bound_text(len(self._buffer) if is_text else 0)
+                return None
+            if is_text:
+                self._skip(line_end + 1)
+                continue
+            if self._many_lines and not paused:
+                return None
+            end = len(self._buffer) if self._many_lines or line_end < 0 else line_end + 1
+            read = _read(bytes(self._buffer[:end]))
+            if read is None:
+                if line_end < 0 or self._many_lines:
+                    return None
+                self._many_lines = True
+                continue
+            envelope, size = read
+            if envelope is None:
+                self._skip(size)
+                continue
+            del self._buffer[:size]
+            return envelope
+
+    def _skip(self, size: int) -> None:
+        line = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._searched = 0
+        self._many_lines = False
+        self._text_bytes += size
+        self._bound_text(0)
+        self._on_text(line.strip())
+
+    def _bound_text(self, pending: int) -> None:
+        if self._text_bytes + pending > MAX_TEXT_BYTES:
+            raise ReplyBroken(
+                f"it wrote more than {MAX_TEXT_BYTES // 1024} KiB of text to its standard output"
+                " before a reply; only replies belong there"
+            )
+
+    def _drop_blanks(self) -> None:
+        if self._buffer[:1].isspace():
+            stripped = self._buffer.lstrip()
+            self._searched = max(0, self._searched - (len(self._buffer) - len(stripped)))
+            self._buffer = stripped
+
+
+def _read(data: bytes) -> tuple[Envelope | None, int] | None:
+    """Read the JSON object at the start of the data.
+
+    Returns:
+        The reply and its size in bytes; with None instead of the reply where the object is none
+        (a JSON log line); None where the object is not complete.
+
+    Raises:
+        ReplyBroken: It is no JSON.
+    """
+    size = len(data)
+    try:
+        envelope = _decode_envelope(data)
+    except msgspec.DecodeError as exc:
+        end = _end_of_object(data, exc)
+        if end is None:
+            return None
+        data, size = data[:end], end
+        try:
+            envelope = _decode_envelope(data)
+        except (msgspec.DecodeError, RecursionError) as inner:
+            raise ReplyBroken("its reply is no JSON") from inner
+    except RecursionError as exc:
+        raise ReplyBroken("its reply is nested too deeply") from exc
+    try:
+        # Inside raw members msgspec does not look at the encoding.
+        str(data, "utf-8")
+    except UnicodeDecodeError as exc:
+        raise ReplyBroken("its reply is not UTF-8") from exc
+    if not (envelope.result or envelope.error) and not _decode_keys(data).keys() <= {"id"}:
+        return None, size
+    return envelope, size
+
+
+def _end_of_object(data: bytes, failure: msgspec.DecodeError) -> int | None:
+    """Tell where the JSON object at the start ends; None where it is not complete.
+
+    The standard library's parser stops behind the first value, which msgspec's cannot; and it
+    tells a cut value from one that msgspec calls cut because it refuses half a surrogate pair.
+
+    Raises:
+        ReplyBroken: It is no JSON.
+    """
+    try:
+        text = data.decode()
+        _, end = _LAX.raw_decode(text)
+    except UnicodeDecodeError as exc:
+        # A character of several bytes may be cut at the end.
+        if exc.reason == "unexpected end of data":
+            return None
+        raise ReplyBroken("its reply is not UTF-8") from exc
+    except RecursionError as exc:
+        raise ReplyBroken("its reply is nested too deeply") from exc
+    except ValueError as exc:
+        if "truncated" in str(failure):
+            return None
+        raise ReplyBroken("its reply is no JSON") from exc
+    if end == len(text.rstrip()):
+        raise ReplyBroken("its reply is no JSON") from failure
+    return len(text[:end].encode())
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_LAX: Final = json.JSONDecoder(parse_constant=_refuse)
+
+
+def check_id(envelope: Envelope, expected: str) -> None:
+    """Refuse a reply to another request; replies without an id are taken.
+
+    Raises:
+        ReplyBroken: The id is another one.
+    """
+    if envelope.id and bytes(envelope.id) not in (b"null", msgspec.json.encode(expected)):
+        raise ReplyBroken("its reply carries the id of another request")
+
+
+def result_of(envelope: Envelope, redact: Callable[[str], str]) -> msgspec.Raw | bytes:
+    """Return the raw result of a reply, ``null`` where it has none.
+
+    Args:
+        envelope: The reply.
+        redact: Takes secrets out of what the plugin says.
+
+    Raises:
+        ReportedError: The plugin reported an error. An empty one beside a result is none.
+    """
+    error = _loads(envelope.error)
+    if error is None or (envelope.result and error in ("", {})):
+        return envelope.result or b"null"
+    if isinstance(error, str):
+        raise ReportedError(_cut(redact(error)) or _NO_REASON)
+    if not isinstance(error, dict):
+        raise ReportedError(_NO_REASON)
+    raise ReportedError(
+        _cut(redact(_text(error.get("message")))) or _NO_REASON,
+        code=_code(error.get("code")),
+        retry_after_s=_seconds(error.get("retryAfter")),
+        outcome_unknown=error.get("outcome") == "unknown",
+    )
+
+
+def _loads(raw: msgspec.Raw) -> Any:
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _code(value: Any) -> str:
+    fits = isinstance(value, str) and value.isascii() and value.replace("_", "a").isalnum()
+    return value[:64] if fits else "provider_error"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> float | None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    return value if fits else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE_CHARS else f"{text[: MAX_MESSAGE_CHARS - 1]}…"

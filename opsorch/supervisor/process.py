@@ -1,0 +1,285 @@
+"""One plugin process: a request written, a reply read, one at a time, under one deadline."""
+
+import errno
+import math
+import os
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from opsorch.deadline import Deadline
+from opsorch.errors import ReplyBroken, RpcTimeout
+from opsorch.observability.redact import clean_text
+from opsorch.supervisor.child import Child
+from opsorch.supervisor.frames import Envelope, ReplyReader, check_id
+from opsorch.supervisor.spec import Emit, PluginSpec
+from opsorch.supervisor.states import ProcessState, moved
+from opsorch.supervisor.stderr import StderrDrain
+
+_CHUNK: Final = 256 * 1024
+# Bytes read before the deadline is looked at again.
+_MOST_AT_ONCE: Final = 4 * 1024 * 1024
+# A reply without a newline is tried after a pause of this length, then twice, four times ... it.
+FIRST_PAUSE_S: Final = 0.005
+_BLANK: Final = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a plugin.
+
+    Attributes:
+        method: RPC method, for messages.
+        id: Id that the frame carries; a reply with another one is refused.
+        frame: Makes the frame at the moment when it is written; what is left of the deadline
+            stands in it.
+    """
+
+    method: str
+    id: str
+    frame: Callable[[Deadline], bytes]
+
+
+class ProcessDied(Exception):
+    """The process ended, or closed its stdout, with a call unanswered.
+
+    Attributes:
+        sent: It had taken at least one byte of the request.
+        how: Its exit status or signal, in words.
+        stderr: Its last words, redacted.
+    """
+
+    def __init__(self, *, sent: bool, how: str, stderr: str) -> None:
+        super().__init__(how)
+        self.sent = sent
+        self.how = how
+        self.stderr = stderr
+
+
+class Process:
+    """A plugin process. Lent to one caller at a time; its pool's lock guards ``state``.
+
+    Attributes:
+        in_step: Every request that was written has had its whole reply, and nothing more.
+    """
+
+    def __init__(self, child: Child, spec: PluginSpec, mark: str, emit: Emit) -> None:
+        self.child = child
+        self.spec = spec
+        self.mark = mark
+        self.state = ProcessState.STARTING
+        self.calls = 0
+        self.started_at = time.monotonic()
+        self.idle_since = self.started_at
+        self.call_limit = 0
+        self._emit = emit
+        self.in_step = True
+        self.stderr = StderrDrain(child.stderr, spec.redact, self._log_line)
+        self._poller = select.poll()
+        self._poller.register(child.stdout, select.POLLIN)
+        self._poller.register(child.pidfd, select.POLLIN)
+
+    @property
+    def pid(self) -> int:
+        """Process id, the id of its group too."""
+        return self.child.pid
+
+    def move(self, to: ProcessState) -> None:
+        """Go to another state; the caller holds the pool's lock."""
+        self.state = moved(self.state, to)
+
+    def usable(self) -> bool:
+        """Tell whether it lives and its stream is in step. Never blocks."""
+        if not self.in_step or self.child.ended():
+            return False
+        if not self.calls:
+            # What it wrote before its first request is text that the reply's reader skips.
+            return True
+        try:
+            waiting = os.read(self.child.stdout, _CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self.in_step = bool(waiting) and not waiting.strip(_BLANK)
+        if waiting and not self.in_step:
+            self._emit("stream.lost", capability=self.spec.label, pid=self.pid)
+        return self.in_step
+
+    def call(self, request: Request, deadline: Deadline) -> Envelope:
+        """Send one request and return its reply. Blocks until the deadline at most.
+
+        Raises:
+            RpcTimeout: No whole reply came in time. The stream is out of step.
+            ProcessDied: The process ended, or closed its stdout.
+            ReplyBroken: What came is no reply to this request. The stream is out of step.
+        """
+        exchange = _Exchange(self, request.frame(deadline), deadline)
+        self.in_step = False
+        try:
+            envelope = exchange.run()
+            check_id(envelope, request.id)
+        except _OutOfTime as late:
+            raise self._timed_out(request, deadline, sent=late.sent) from None
+        except ReplyBroken as exc:
+            raise ReplyBroken(
+                f"The plugin of {self.spec.label!r} cannot be understood: {exc.message}."
+                " It was stopped; the next call starts a new one.",
+                sent=True,
+            ) from exc
+        self.calls += 1
+        self.in_step = exchange.complete
+        return envelope
+
+    def _timed_out(self, request: Request, deadline: Deadline, *, sent: bool) -> RpcTimeout:
+        return RpcTimeout(
+            f"The plugin of {self.spec.label!r} did not answer {request.method} within"
+            f" {deadline.timeout_s:g} s; it was stopped and the next call starts a new one."
+            " If the upstream is only slow, raise OPSORCH_PLUGIN_TIMEOUT.",
+            sent=sent,
+        )
+
+    def resident_mb(self) -> float:
+        """Return its resident memory in MiB, 0 where that cannot be read."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:
+                return int(file.read().split()[1]) * _PAGE_BYTES / 2**20
+        except (OSError, IndexError, ValueError):
+            return 0.0
+
+    def skipped(self, line: bytes) -> None:
+        """Note a line of text on stdout that is no reply."""
+        text = self.spec.redact(line[:2000].decode("utf-8", "replace"))
+        self._emit(
+            "stdout.skipped", capability=self.spec.label, pid=self.pid, line=clean_text(text, 200)
+        )
+
+    def died(self, *, sent: bool) -> ProcessDied:
+        """Make the error for a death that was just noticed; kills what is left of the group."""
+        if not self.child.ended(_DEATH_WAIT_S):
+            # It closed its stdout and lives on: nothing can come of it any more.
+            self.child.kill()
+            how = "closed its standard output"
+        else:
+            self.child.reap()
+            how = str(self.child.status)
+        return ProcessDied(sent=sent, how=how, stderr=self.stderr.last_lines())
+
+    def _log_line(self, line: str, dropped: int) -> None:
+        self._emit(
+            "stderr.line", capability=self.spec.label, pid=self.pid, line=line, dropped=dropped
+        )
+
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+# Its stdout is closed a moment before the kernel says that a process has ended.
+_DEATH_WAIT_S: Final = 0.05
+
+
+class _OutOfTime(Exception):
+    """The deadline passed without a whole reply."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__("out of time")
+        self.sent = sent
+
+
+class _Exchange:
+    """One request on its way out and its reply on its way in, both at once."""
+
+    def __init__(self, process: Process, frame: bytes, deadline: Deadline) -> None:
+        self._process = process
+        self._child = process.child
+        self._poller = process._poller
+        self._deadline = deadline
+        self._left = memoryview(frame)
+        self._size = len(frame)
+        self._reader = ReplyReader(process.spec.max_reply_bytes, process.skipped)
+        self._pause_s = FIRST_PAUSE_S
+        self._writing = False
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether the request was taken whole and nothing stands behind the reply."""
+        return not self._left and not self._reader.has_rest
+
+    def run(self) -> Envelope:
+        """Exchange; see Process.call."""
+        try:
+            self._write()
+            while True:
+                envelope = self._turn()
+                if envelope is not None:
+                    return envelope
+        finally:
+            self._watch_stdin(False)
+
+    def _turn(self) -> Envelope | None:
+        events = self._wait()
+        if not events:
+            self._pause_s *= 2
+            return self._reader.take(paused=True) if self._reader.looks_whole else None
+        self._pause_s = FIRST_PAUSE_S
+        ready = dict(events)
+        if self._child.stdin in ready:
+            self._write()
+        ended = self._child.pidfd in ready
+        if self._child.stdout in ready or ended:
+            open_still = self._read()
+            envelope = self._reader.take(paused=not open_still or ended)
+            if envelope is not None:
+                return envelope
+            if not open_still or (ended and self._child.stdout not in ready):
+                raise self._process.died(sent=self._sent())
+        return None
+
+    def _wait(self) -> list[tuple[int, int]]:
+        """Wait for an event; [] after a pause in which a reply without newline may be tried."""
+        remaining_s = self._deadline.remaining()
+        if remaining_s <= 0:
+            raise _OutOfTime(sent=self._sent())
+        wait_s = min(remaining_s, self._pause_s) if self._reader.looks_whole else remaining_s
+        return self._poller.poll(math.ceil(wait_s * 1000))
+
+    def _write(self) -> None:
+        while self._left:
+            try:
+                self._left = self._left[os.write(self._child.stdin, self._left) :]
+            except BlockingIOError:
+                self._watch_stdin(True)
+                return
+            except OSError as exc:
+                if exc.errno != errno.EPIPE:
+                    raise
+                # It reads no more; whether it answers all the same, its stdout tells.
+                break
+        self._watch_stdin(False)
+
+    def _watch_stdin(self, wanted: bool) -> None:
+        if wanted != self._writing:
+            self._writing = wanted
+            if wanted:
+                self._poller.register(self._child.stdin, select.POLLOUT)
+            else:
+                self._poller.unregister(self._child.stdin)
+
+    def _read(self) -> bool:
+        """Read what is there. Returns False at the end of the stream."""
+        size = 0
+        while size < _MOST_AT_ONCE:
+            try:
+                chunk = os.read(self._child.stdout, _CHUNK)
+            except BlockingIOError:
+                return True
+            if not chunk:
+                return False
+            self._reader.feed(chunk)
+            size += len(chunk)
+        return True
+
+    def _sent(self) -> bool:
+        """Tell whether the process took at least one byte of the request."""
+        written = self._size - len(self._left)
+        return written > self._child.unread_bytes()
