@@ -1,0 +1,1 @@
+"""The HTTP side: a Flask application whose routes are the rows of the capability table."""

@@ -1,0 +1,85 @@
+"""Paths, split before they are decoded, so that an id may hold ``%2F``.
+
+WSGI hands over a decoded path, in which an encoded slash looks like any other. This wrapper goes
+back to the target as it was sent, and writes each segment percent-encoded into PATH_INFO, where the
+routes' converter decodes it once.
+"""
+
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import werkzeug.routing
+
+# Set where the path cannot be decoded; the application answers 400.
+BAD_PATH: Final = "opsorch.bad_path"
+
+_ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+
+Environ = dict[str, Any]
+WsgiApp = Callable[[Environ, Any], Iterable[bytes]]
+
+
+class RawPaths:
+    """Wraps a WSGI application; see the module."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._app = app
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        try:
+            environ["PATH_INFO"] = routable(_target(environ))
+        except ValueError:
+            environ["PATH_INFO"] = "/"
+            environ[BAD_PATH] = True
+        return self._app(environ, start_response)
+
+
+def routable(path: str) -> str:
+    """Return a raw path with each segment decoded once and encoded anew, one trailing slash off.
+
+    Raises:
+        ValueError: A segment is not percent-encoded UTF-8.
+    """
+    if not path.startswith("/"):
+        raise ValueError("not an absolute path")
+    if len(path) > 1 and path.endswith("/"):
+        path = path[:-1]
+    return "/".join(map(_anew, path.split("/")))
+
+
+def _anew(segment: str) -> str:
+    if segment.count("%") != len(_ENCODED.findall(segment)):
+        raise ValueError("a percent sign without two hex digits")
+    decoded = urllib.parse.unquote_to_bytes(segment).decode("utf-8")
+    return urllib.parse.quote(decoded, safe="")
+
+
+def _target(environ: Environ) -> str:
+    """Return the path of the request's target as it was sent."""
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw is None:
+        raw = urllib.parse.quote(environ.get("PATH_INFO", "/").encode("latin-1"))
+    target = str(raw).partition("?")[0].partition("#")[0]
+    if "://" in target and not target.startswith("/"):
+        # The absolute form, as proxies send it.
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target
+
+
+class Segment(werkzeug.routing.BaseConverter):
+    """One path segment: decoded once, and not blank."""
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> str:
+        """Decode the segment; a blank one does not match."""
+        decoded = urllib.parse.unquote(value)
+        if not decoded.strip():
+            raise werkzeug.routing.ValidationError
+        return decoded
+
+    def to_url(self, value: Any) -> str:
+        """Encode a segment."""
+        return urllib.parse.quote(str(value), safe="")

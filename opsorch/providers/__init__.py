@@ -1,0 +1,1 @@
+"""What answers for a capability: a supervised plugin, a class inside the gateway, or nothing."""

@@ -1,0 +1,175 @@
+"""The providers of a gateway worker: found by their settings, replaced under load."""
+
+import functools
+import importlib.metadata
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from opsorch.capabilities import CAPABILITIES
+from opsorch.config import CapabilitySettings, Settings
+from opsorch.errors import InvalidConfig, PluginNotFound, ProviderMissing
+from opsorch.observability.redact import redactor_for
+from opsorch.providers.admission import Admission
+from opsorch.providers.base import LastError, Provider, Unavailable
+from opsorch.providers.in_process import InProcessProvider
+from opsorch.providers.supervised import SupervisedProvider
+from opsorch.supervisor.launch import plugin_environment
+from opsorch.supervisor.spec import Emit, PluginSpec
+from opsorch.supervisor.supervisor import Supervisor
+
+BUNDLED: Final = "bundled:"
+_GROUP: Final = "opsorch.providers."
+_ALIASES: Final = "opsorch.provider_aliases"
+
+
+@functools.cache
+def adapters(capability: str) -> Mapping[str, importlib.metadata.EntryPoint]:
+    """Return the installed adapters of a capability by name, sorted, aliases left out."""
+    found = importlib.metadata.entry_points(group=f"{_GROUP}{capability}")
+    return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+
+
+@functools.cache
+def _aliases() -> Mapping[str, str]:
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=_ALIASES)}
+
+
+def adapter_named(capability: str, name: str) -> importlib.metadata.EntryPoint | None:
+    """Return the adapter of this name or alias."""
+    known = adapters(capability)
+    return known.get(name) or known.get(_aliases().get(name, ""))
+
+
+@dataclass
+class Slot:
+    """What answers for one capability now.
+
+    Attributes:
+        settings: What it was made from.
+        admission: Bounds the calls under way.
+        last_error: The last error of a call.
+    """
+
+    settings: CapabilitySettings
+    provider: Provider
+    admission: Admission
+    last_error: LastError = field(default_factory=LastError)
+
+    @property
+    def configured(self) -> bool:
+        """Tell whether anything is to answer for the capability."""
+        return self.settings.configured
+
+
+class Registry:
+    """Every capability's slot. Safe for threads."""
+
+    def __init__(self, settings: Settings, supervisor: Supervisor, emit: Emit) -> None:
+        """Find every provider; starts nothing but what OPSORCH_PLUGIN_MIN_IDLE asks for."""
+        self._settings = settings
+        self._supervisor = supervisor
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._slots = {name: self._slot(settings.capabilities[name]) for name in CAPABILITIES}
+
+    def __getitem__(self, capability: str) -> Slot:
+        return self._slots[capability]
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """All slots by capability."""
+        return dict(self._slots)
+
+    def replace(self, settings: CapabilitySettings) -> None:
+        """Put another provider in a capability's place.
+
+        New calls go to the new one; calls under way finish on the old one.
+
+        Raises:
+            OpsOrchError: The new settings cannot work; the old provider stays.
+        """
+        slot = self._slot(settings)
+        if isinstance(slot.provider, Unavailable):
+            raise slot.provider.error
+        with self._lock:
+            old, self._slots[settings.name] = self._slots[settings.name], slot
+        old.provider.drain()
+
+    def _slot(self, own: CapabilitySettings) -> Slot:
+        provider = self._provider(own)
+        if isinstance(provider, Unavailable) and provider.configured:
+            self._emit("capability.off", capability=own.name, reason=provider.error.message)
+        return Slot(own, provider, Admission(own.name, own.max_concurrency))
+
+    def _provider(self, own: CapabilitySettings) -> Provider:
+        if not own.configured:
+            return Unavailable("", _missing(own), configured=False)
+        label = own.plugin or own.provider
+        if own.fault:
+            return Unavailable(label, InvalidConfig(f"{own.fault}."))
+        if not own.plugin:
+            return _in_process(own)
+        command = _command_of(own)
+        if command is None:
+            return Unavailable(label, _no_such_bundle(own))
+        pool = self._supervisor.pool(self._spec(own, command))
+        return SupervisedProvider(label, own.name, own.config, pool, self._emit)
+
+    def _spec(self, own: CapabilitySettings, command: tuple[str, ...]) -> PluginSpec:
+        return PluginSpec(
+            label=own.name,
+            command=command,
+            setting=own.variable("PLUGIN"),
+            environ=plugin_environment(
+                self._settings.environ, also=own.env, data_dir=str(self._settings.data_dir)
+            ),
+            redact=redactor_for(own.config),
+            pool_size=own.pool_size,
+            min_idle=min(own.min_idle, own.pool_size),
+            queue_timeout_s=own.queue_timeout_s,
+            idle_timeout_s=own.idle_timeout_s,
+            max_calls=own.max_calls,
+            max_reply_bytes=own.max_reply_bytes,
+            max_memory_mb=own.max_memory_mb,
+            nice=own.nice,
+        )
+
+
+def _missing(own: CapabilitySettings) -> ProviderMissing:
+    return ProviderMissing(
+        f"No provider is configured for {own.name!r}. Set {own.variable('PLUGIN')} to a plugin's"
+        f" path or to bundled:<adapter>, or {own.variable('PROVIDER')} to an adapter's name.",
+        capability=own.name,
+    )
+
+
+def _in_process(own: CapabilitySettings) -> Provider:
+    point = adapter_named(own.name, own.provider)
+    if point is None:
+        known = ", ".join(adapters(own.name)) or "none"
+        text = f"{own.variable('PROVIDER')} names no known adapter; there are: {known}."
+        return Unavailable(own.provider, InvalidConfig(text))
+    return InProcessProvider(own.provider, point.load(), own.config)
+
+
+def _command_of(own: CapabilitySettings) -> tuple[str, ...] | None:
+    """Return the command of a plugin; None where no bundled adapter has the name."""
+    if not own.plugin.startswith(BUNDLED):
+        # The gateway's working directory, which the plugin does not share.
+        return (os.fspath(Path(own.plugin).expanduser().absolute()),)
+    point = adapter_named(own.name, own.plugin.removeprefix(BUNDLED))
+    if point is None:
+        return None
+    return (sys.executable, "-P", "-m", "opsorch.plugin.run", point.value)
+
+
+def _no_such_bundle(own: CapabilitySettings) -> PluginNotFound:
+    known = ", ".join(f"{BUNDLED}{name}" for name in adapters(own.name)) or "none"
+    return PluginNotFound(
+        f"{own.variable('PLUGIN')} names no bundled adapter for {own.name!r}; there are: {known}."
+    )

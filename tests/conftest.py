@@ -1,0 +1,72 @@
+"""Guards around every test: a clean environment, loopback only, and nothing left behind."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+SETTLE_S = 10.0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def clean_environ() -> Iterator[None]:
+    """No variable of the machine's own gateway reaches a test."""
+    kept = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("OPSORCH_")}
+    yield
+    os.environ.update(kept)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """A test that would reach for another machine fails."""
+    real = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else "127.0.0.1"
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test connects to {host}")
+        real(self, address)
+
+    socket.socket.connect = guarded  # type: ignore[method-assign]
+    yield
+    socket.socket.connect = real  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """A test leaves no child process behind, dead or alive."""
+    before = children()
+    yield
+    settled = threading.Event()
+    until = time.monotonic() + SETTLE_S
+    while (left := children() - before) and time.monotonic() < until:
+        settled.wait(0.02)
+    assert not left, f"child processes left: {[describe(pid) for pid in left]}"
+
+
+def children(parent: int | None = None) -> set[int]:
+    """The pids of a process's children, zombies included."""
+    parent = parent or os.getpid()
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.add(int(name))
+    return found
+
+
+def describe(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return f"{pid}: {file.read().replace(chr(0), ' ')[:200]}"
+    except OSError:
+        return f"{pid}: gone"
