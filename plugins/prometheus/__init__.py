@@ -1,0 +1,1 @@
+"""Prometheus as metric provider, Alertmanager as alert provider."""
