@@ -1,0 +1,1 @@
+"""PagerDuty as incident and service provider."""
