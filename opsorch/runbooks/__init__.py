@@ -1,0 +1,1 @@
+"""Plans and runs: the engine behind orchestration adapters."""
