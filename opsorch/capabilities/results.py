@@ -172,6 +172,8 @@ class Codec:
             return self._mended(raw, misfit)
         except RecursionError as exc:
             raise ProviderError("The plugin's result is nested too deeply.") from exc
+        except UnicodeDecodeError as exc:
+            raise ProviderError("The plugin's result is not UTF-8.") from exc
 
     def _encoded(self, raw: bytes | msgspec.Raw) -> bytes:
         decoded = self._strict.decode(raw)
@@ -257,7 +259,7 @@ def normal_time(value: str) -> str:
     if value == "":
         return f.ZERO_TIME
     match = _zoned(value)
-    if match is None or f.is_leap_day_fault(value):
+    if match is None:
         raise _Unfit("a time is not RFC 3339")
     seconds, fraction, zone = match.groups()
     try:
@@ -314,8 +316,9 @@ def _as_text(raw: msgspec.Raw | str, name: str) -> str:
 
 def _lacks_all(item: Any, shape: f.Schema) -> bool:
     """Tell whether every always-present field of the item has its empty value."""
-    wanted = [(name, field) for name, field in f.declared(shape).items() if field.always]
-    return bool(wanted) and all(getattr(item, name) == _empty_of(field) for name, field in wanted)
+    wanted = [name for name, field in f.declared(shape).items() if field.always]
+    blank = type(item)()
+    return bool(wanted) and all(getattr(item, name) == getattr(blank, name) for name in wanted)
 
 
 def _first_keys(raw: bytes | msgspec.Raw, *, many: bool) -> set[str]:

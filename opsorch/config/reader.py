@@ -1,5 +1,6 @@
 """Read the settings from variables: all faults at once, by name, never by value."""
 
+import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -113,9 +114,10 @@ def read_environ(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
     found: dict[str, str | None] = {}
     if env_file.exists():
         try:
-            found = dotenv.dotenv_values(env_file, interpolate=False)
+            text = env_file.read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as exc:
             raise SettingsError(f"{env_file} cannot be read ({type(exc).__name__})") from exc
+        found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
     filled = {name: value for name, value in found.items() if value is not None}
     return {**filled, **environ}
 

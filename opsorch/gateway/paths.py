@@ -46,7 +46,11 @@ def routable(path: str) -> str:
         raise ValueError("not an absolute path")
     if len(path) > 1 and path.endswith("/"):
         path = path[:-1]
-    return "/".join(map(_anew, path.split("/")))
+    segments = path[1:].split("/")
+    if len(segments) > 1 and not all(segments):
+        # Werkzeug would drop empty segments; one opaque segment leads to no route.
+        segments = [path]
+    return "/" + "/".join(map(_anew, segments))
 
 
 def _anew(segment: str) -> str:

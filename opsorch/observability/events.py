@@ -28,6 +28,11 @@ EVENTS: Final[Mapping[str, Event]] = {
         "No bearer token is set although others than this machine can connect.",
         ("address",),
     ),
+    "gateway.exhausted": Event(
+        "error",
+        "A worker cannot accept a connection: the system refuses. Raise its limits.",
+        ("worker", "reason"),
+    ),
     "gateway.stopping": Event("info", "A worker drains its plugins.", ("worker", "reason")),
     "gateway.stopped": Event("info", "A worker's plugins are gone.", ("worker", "clean")),
     "settings.unknown": Event(
@@ -46,9 +51,6 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "request.failed": Event(
         "error", "A defect of the gateway; with its traceback.", ("method", "path")
-    ),
-    "request.refused": Event(
-        "info", "The server refused what was no request.", ("status", "reason", "client")
     ),
     "process.started": Event("info", "A plugin process runs.", ("capability", "pid")),
     "process.start_failed": Event(

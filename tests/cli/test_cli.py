@@ -1,0 +1,77 @@
+"""The command line."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from opsorch import __version__
+from opsorch.cli import main
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environ)
+
+
+def test_help_and_version() -> None:
+    assert __version__ in run("--version").output
+    for command in ([], ["serve"], ["demo"], ["demo", "reset"]):
+        done = run(*command, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.output
+
+
+def test_check_tells_what_answers_for_what(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text(
+        "OPSORCH_TEAM_PLUGIN=bundled:demo\nOPSORCH_LOG_PLUGIN=/x\nOPSORCH_LOG_CONFIG={\n"
+        "OPSORCH_WORKER=1\n"
+    )
+    done = run("serve", "--check", "--env-file", str(file))
+    assert done.exit_code == 0
+    lines = dict(line.split(None, 1) for line in done.output.splitlines() if "unknown" not in line)
+    assert lines["team"] == "bundled:demo"
+    assert lines["log"] == "OPSORCH_LOG_CONFIG is not valid JSON"
+    assert lines["metric"] == "not configured"
+    assert "unknown variable: OPSORCH_WORKER" in done.output
+
+
+@pytest.mark.parametrize("command", [["serve"], ["serve", "--check"], ["demo", "reset", "--yes"]])
+def test_settings_that_do_not_parse_stop_it_with_one_line(
+    command: list[str], tmp_path: Path
+) -> None:
+    environ = {"OPSORCH_WORKERS": "none", "OPSORCH_THREADS": "none"}
+    done = run(*command, "--env-file", str(tmp_path / "none"), **environ)
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert "OPSORCH_WORKERS" in done.output
+    assert "OPSORCH_THREADS" in done.output
+
+
+def test_demo_reset_begins_the_world_anew(tmp_path: Path) -> None:
+    from opsorch.plugin import Call
+    from opsorch_plugins.demo.incidents import DemoIncidents
+    from opsorch_plugins.demo.state import forget_states
+
+    provider = DemoIncidents({"dataDir": str(tmp_path), "seed": "s"})
+    made = provider.create({"title": "t"}, Call())
+    forget_states()
+    environ = {
+        "OPSORCH_DATA_DIR": str(tmp_path),
+        "OPSORCH_INCIDENT_PLUGIN": "bundled:demo",
+        "OPSORCH_INCIDENT_CONFIG": '{"seed":"s"}',
+    }
+    done = run("demo", "reset", "--yes", "--env-file", str(tmp_path / "none"), **environ)
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path) in done.output
+    ids = [one["id"] for one in provider.query({}, Call())]
+    assert ids
+    assert made["id"] not in ids
+    forget_states()
+
+
+def test_demo_reset_says_what_hinders_it(tmp_path: Path) -> None:
+    environ = {"OPSORCH_DATA_DIR": "/proc/nowhere"}
+    done = run("demo", "reset", "--yes", "--env-file", str(tmp_path / "none"), **environ)
+    assert done.exit_code == 1
+    assert "/proc/nowhere" in done.output

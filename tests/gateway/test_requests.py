@@ -1,0 +1,364 @@
+"""Requests through the application: routes, bodies, identity, errors, audit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from opsorch.errors import (
+    Conflict,
+    PluginBusy,
+    PluginCrashed,
+    RateLimited,
+    ReportedError,
+    RpcTimeout,
+)
+from tests.gateway.support import Canned, Here, an_app
+
+INCIDENT = {"id": "i", "title": "t"}
+
+
+@pytest.fixture
+def here() -> Here:
+    return an_app()
+
+
+def test_a_route_calls_its_method_with_the_checked_payload(here: Here) -> None:
+    provider = here.put("incident", Canned([]))
+    answer = here.client.post("/incidents/query", json={"limit": 3, "scope": {"team": "a"}})
+    assert (answer.status_code, answer.json) == (200, [])
+    assert answer.content_type == "application/json"
+    method, payload, context, repeatable = provider.seen[0]
+    assert (method, payload) == ("incident.query", {"limit": 3, "scope": {"team": "a"}})
+    assert repeatable
+    assert 0 < context.deadline.remaining() <= 30
+
+
+def test_a_write_is_not_repeatable(here: Here) -> None:
+    provider = here.put("incident", Canned(INCIDENT))
+    assert here.client.post("/incidents", json={"title": "t"}).status_code == 201
+    assert provider.seen[0][3] is False
+
+
+def test_numbers_reach_the_plugin_as_they_were_written(here: Here) -> None:
+    seen = []
+
+    class Raw(Canned):
+        def call(self, method: str, payload: bytes, context: Any, *, repeatable: bool) -> bytes:
+            seen.append(payload)
+            return b"[]"
+
+    here.put("incident", Raw())
+    body = b'{"metadata":{"a":1.10,"b":123456789012345678901234567890,"c":1E+2,"d":-0.0}}'
+    assert here.client.post("/incidents/query", data=body).status_code == 200
+    assert b'"metadata":{"a":1.10,"b":123456789012345678901234567890,"c":1E+2,"d":-0.0}' in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "seen_id"),
+    [
+        ("/incidents/a%2Fb", "a/b"),
+        ("/incidents/a%252Fb", "a%2Fb"),
+        ("/incidents/a+b", "a+b"),
+        ("/incidents/a%3Fb%23c", "a?b#c"),
+        ("/incidents/%C3%A9", "é"),
+        ("/incidents/%20x/", " x"),
+        ("/incidents/..", ".."),
+        ("/incidents/query", "query"),
+        ("http://gateway.example/incidents/a%2Fb", "a/b"),
+    ],
+)
+def test_an_id_is_decoded_once(here: Here, path: str, seen_id: str) -> None:
+    provider = here.put("incident", Canned(INCIDENT))
+    environ = {"RAW_URI": path}
+    answer = here.client.get("/", environ_overrides=environ)
+    assert answer.status_code == 200
+    assert provider.seen[0][1] == {"id": seen_id}
+
+
+@pytest.mark.parametrize("path", ["/incidents/%zz", "/incidents/%FF", "/incidents/%", "*"])
+def test_a_path_that_is_no_utf8_is_refused_in_json(here: Here, path: str) -> None:
+    answer = here.client.get("/", environ_overrides={"RAW_URI": path})
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/incidents//timeline",
+        "/incidents/%20/timeline",
+        "/incidentsfoo",
+        "//incidents",
+        "/incidents//",
+        "/nope",
+        "/incidents/a/b/c",
+        "/services/x",
+    ],
+)
+def test_other_paths_are_not_found(here: Here, path: str) -> None:
+    answer = here.client.get("/", environ_overrides={"RAW_URI": path})
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
+    assert "not found" in answer.json["message"]
+    assert answer.headers["X-Request-ID"]
+
+
+def test_without_a_raw_target_the_decoded_path_serves(here: Here) -> None:
+    provider = here.put("incident", Canned(INCIDENT))
+    environ = {"RAW_URI": None, "REQUEST_URI": None}
+    answer = here.client.get("/incidents/é", environ_overrides=environ)
+    assert answer.status_code == 200
+    assert provider.seen[0][1] == {"id": "é"}
+
+
+@pytest.mark.parametrize("verb", ["PUT", "DELETE", "GET"])
+def test_a_wrong_method_names_those_that_are_offered(here: Here, verb: str) -> None:
+    answer = here.client.open("/logs/query", method=verb)
+    assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "POST"
+
+
+def test_head_answers_wherever_get_does(here: Here) -> None:
+    assert here.client.head("/health").status_code == 200
+    assert here.client.get("/health").json == {"status": "ok"}
+    assert here.client.get("/").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"{", "not valid JSON"),
+        (b"[]", "must be an object"),
+        (b'"x"', "must be an object"),
+        (b'\xef\xbb\xbf{"title":"t"}', "not valid JSON"),
+        (b'{"title":"\xff"}', "not valid JSON"),
+        (b'{"title":"t"} x', "not valid JSON"),
+        (b'{"title":"t"}{"bogus":1}', "not valid JSON"),
+        (b'{"title":"\\ud800"}', "not valid JSON"),
+        (b'{"title":"t","metadata":{"a":1e400}}', "out of range"),
+        (b'{"title":"t","metadata":{"a":NaN}}', "not valid JSON"),
+        (b'{"title":"t","bogus":1}', "bogus: unknown field"),
+        (b'{"title":"t","metadata":' + b'{"a":' * 101 + b"1" + b"}" * 102, "100 levels"),
+        (b'{"title":"t","metadata":{"a":' + b"[" * 9000 + b"]" * 9000 + b"}}", "100 levels"),
+    ],
+)
+def test_a_bad_body_is_refused_with_a_reason(here: Here, body: bytes, words: str) -> None:
+    provider = here.put("incident", Canned(INCIDENT))
+    answer = here.client.post("/incidents", data=body)
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+    assert words in answer.json["message"]
+    assert not provider.seen
+
+
+def test_depth_is_measured_not_guessed(here: Here) -> None:
+    here.put("incident", Canned(INCIDENT))
+    wide = {"title": "t", "metadata": {"a": [[1]] * 200}}
+    assert here.client.post("/incidents", json=wide).status_code == 201
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"  ", b"{}"])
+def test_an_empty_query_asks_for_all(here: Here, body: bytes) -> None:
+    provider = here.put("incident", Canned(None))
+    answer = here.client.post("/incidents/query", data=body)
+    assert (answer.status_code, answer.json) == (200, [])
+    assert provider.seen[0][1] == {"scope": {}}
+
+
+def test_a_compressed_body_is_refused(here: Here) -> None:
+    here.put("incident", Canned([]))
+    answer = here.client.post(
+        "/incidents/query", data=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}
+    )
+    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    plain = here.client.post(
+        "/incidents/query", data=b"{}", headers={"Content-Encoding": "identity"}
+    )
+    assert plain.status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused() -> None:
+    here = an_app({"OPSORCH_MAX_BODY_BYTES": "10"})
+    here.put("incident", Canned([]))
+    answer = here.client.post("/incidents/query", data=b"{}" + b" " * 20)
+    assert (answer.status_code, answer.json["code"]) == (413, "payload_too_large")
+    assert "OPSORCH_MAX_BODY_BYTES" in answer.json["message"]
+
+
+def test_a_body_shorter_than_announced_is_refused(here: Here) -> None:
+    here.put("incident", Canned([]))
+    environ = {"CONTENT_LENGTH": "9"}
+    answer = here.client.post("/incidents/query", data=b"{}", environ_overrides=environ)
+    assert answer.status_code == 400
+    assert "shorter" in answer.json["message"]
+
+
+def test_describe_reads_the_query_string(here: Here) -> None:
+    provider = here.put("metric", Canned([{"name": "m"}]))
+    answer = here.client.get("/metrics/describe?service=a&service=b&team=&other=x")
+    assert answer.json == {"metrics": [{"name": "m", "type": "", "description": "", "labels": []}]}
+    assert provider.seen[0][1] == {"service": "a"}
+
+
+def test_other_query_strings_are_not_looked_at(here: Here) -> None:
+    provider = here.put("service", Canned([]))
+    assert here.client.get("/services?scope=x&limit=y").status_code == 200
+    assert provider.seen[0][1] == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "echoed"),
+    [
+        ({"X-Request-ID": "a b"}, "a b"),
+        ({"X-Request-ID": " ", "X-Amzn-Trace-Id": "t"}, "t"),
+        ({"X-Correlation-ID": "c", "X-Trace-ID": "d"}, "c"),
+        ({"X-Trace-ID": "d"}, "d"),
+        ({"X-Request-ID": "x" * 200}, "x" * 200),
+    ],
+)
+def test_a_request_id_is_echoed(here: Here, headers: dict[str, str], echoed: str) -> None:
+    assert here.client.get("/nope", headers=headers).headers["X-Request-ID"] == echoed
+
+
+@pytest.mark.parametrize("odd", ["x" * 201, "é", "a\tb", ""])
+def test_an_odd_request_id_is_replaced(here: Here, odd: str) -> None:
+    told = here.client.get("/health", headers={"X-Request-ID": odd}).headers["X-Request-ID"]
+    assert told
+    assert told != odd
+
+
+def test_the_context_of_a_call_names_the_caller(here: Here) -> None:
+    provider = here.put("incident", Canned([]))
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {"X-Request-ID": "r", "X-User-Id": "kim", "traceparent": trace}
+    here.client.post("/incidents/query", headers=headers)
+    here.client.post("/incidents/query", headers={"traceparent": "nonsense"})
+    first, second = provider.seen[0][2], provider.seen[1][2]
+    assert (first.request_id, first.actor, first.traceparent) == ("r", "kim", trace)
+    assert (second.actor, second.traceparent) == ("unknown", "")
+
+
+def test_success_is_audited_and_failure_is_not(here: Here) -> None:
+    here.put("incident", Canned(INCIDENT))
+    headers = {"X-Request-ID": "r1", "X-Actor-Type": " Copilot ", "X-Actor-ID": "bot"}
+    here.client.post("/incidents", json={"title": "t"}, headers=headers)
+    here.client.post("/incidents", json={"title": ""})
+    here.client.get("/health")
+    [line] = here.log.audit
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "logger": "opsorch.audit",
+        "request_id": "r1",
+        "actor_type": "copilot",
+        "actor_id": "bot",
+        "action": "incident.created",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "more"),
+    [
+        (Conflict("c"), 409, {}),
+        (RateLimited("r"), 429, {"Retry-After": "1"}),
+        (ReportedError("r", code="rate_limited", retry_after_s=2.1), 429, {"Retry-After": "3"}),
+        (ReportedError("r", code="unauthorized"), 502, {}),
+        (ReportedError("r", code="jira_down"), 502, {}),
+        (PluginBusy("b", retry_after_s=0.2), 503, {"Retry-After": "1"}),
+        (RpcTimeout("t", sent=True), 504, {}),
+    ],
+)
+def test_errors_have_their_status(
+    here: Here, error: Exception, status: int, more: dict[str, str]
+) -> None:
+    here.put("incident", Canned(error))
+    answer = here.client.post("/incidents/query")
+    assert answer.status_code == status
+    assert set(answer.json) == {"code", "message"}
+    assert all(answer.headers[name] == value for name, value in more.items())
+
+
+@pytest.mark.parametrize(
+    ("error", "unknown"),
+    [
+        (RpcTimeout("t", sent=True), True),
+        (RpcTimeout("t", sent=False), False),
+        (PluginCrashed("c", sent=True), True),
+        (ReportedError("r", outcome_unknown=True), True),
+        (ReportedError("r"), False),
+        (PluginBusy("b"), False),
+    ],
+)
+def test_a_write_with_a_lost_answer_says_so(here: Here, error: Exception, unknown: bool) -> None:
+    here.put("incident", Canned(error))
+    body = here.client.post("/incidents", json={"title": "t"}).json
+    assert (body.get("outcome") == "unknown") is unknown
+    assert ("is not known" in body["message"]) is unknown
+
+
+def test_a_write_whose_result_does_not_fit_may_have_taken_effect(here: Here) -> None:
+    here.put("incident", Canned(b'"ok"'))
+    body = here.client.post("/incidents", json={"title": "t"}).json
+    assert (body["code"], body["outcome"]) == ("provider_error", "unknown")
+
+
+def test_a_defect_tells_the_request_id_and_no_more(here: Here) -> None:
+    here.put("incident", Canned(ZeroDivisionError("secret detail")))
+    answer = here.client.post("/incidents/query", headers={"X-Request-ID": "r9"})
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert "r9" in answer.json["message"]
+    assert "secret detail" not in answer.text
+    [event] = here.log.events("request.failed")
+    assert event["request_id"] == "r9"
+    assert "ZeroDivisionError" in json.dumps(event)
+
+
+def test_too_many_calls_of_one_capability_are_refused_at_once(here: Here) -> None:
+    class Nested(Canned):
+        def call(self, method: str, payload: bytes, context: Any, *, repeatable: bool) -> bytes:
+            inner = an_inner_call(here)
+            self.result = inner
+            return b"[]"
+
+    def an_inner_call(here: Here) -> Any:
+        return here.gateway.registry["incident"].admission.__enter__
+
+    provider = here.put("incident", Nested(), most=1)
+    assert here.client.post("/incidents/query").status_code == 200
+    provider.result()
+    answer = here.client.post("/incidents/query")
+    assert (answer.status_code, answer.json["code"]) == (503, "plugin_busy")
+    assert answer.headers["Retry-After"] == "1"
+    assert "OPSORCH_INCIDENT_MAX_CONCURRENCY" in answer.json["message"]
+
+
+def test_one_line_a_request_is_logged(here: Here) -> None:
+    here.put("incident", Canned(Conflict("c")))
+    here.client.post("/incidents/query", headers={"X-Request-ID": "r"})
+    [line] = here.log.events("request.completed")
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/incidents/query", 409)
+    assert (line["code"], line["operation"], line["request_id"]) == (
+        "conflict",
+        "incident.query",
+        "r",
+    )
+
+
+def test_nothing_configured_says_what_to_set(here: Here) -> None:
+    answer = here.client.post("/tickets/query", data=b"not json")
+    assert (answer.status_code, answer.json["code"]) == (501, "ticket_provider_missing")
+    assert "OPSORCH_TICKET_PLUGIN" in answer.json["message"]
+
+
+def test_gunicorns_refusals_are_translated() -> None:
+    import werkzeug.exceptions as failures
+
+    from opsorch.gateway.errors import _translated
+    from opsorch.gateway.identity import facts_of
+    from opsorch.gateway.state import set_facts
+
+    app = an_app().client.application
+    with app.test_request_context("/x"):
+        set_facts(facts_of(__import__("flask").request.headers))
+        assert _translated(failures.RequestEntityTooLarge()).code == "payload_too_large"
+        assert _translated(failures.BadRequest("why")).message == "why"
+        assert _translated(failures.BadGateway()).code == "internal_error"
