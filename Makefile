@@ -50,7 +50,7 @@ live-deps:
 	deploy/live-deps.sh
 
 live: $(VENV)/dev live-deps ## Run the tests against real servers; installs them (Debian, root)
-	$(BIN)/python -m pytest -m live tests/live
+	$(BIN)/python -m pytest tests/live
 
 check: format lint types imports coverage ## Everything that must hold before a commit
 

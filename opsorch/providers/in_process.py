@@ -1,16 +1,17 @@
 """A provider that runs inside the gateway: fastest, and not isolated."""
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
-
-import msgspec
 
 from opsorch.errors import OpsOrchError, ProviderError, UpstreamTimeout
 from opsorch.observability.redact import redactor_for
 from opsorch.plugin.provider import Call, Dispatcher, Provider
 from opsorch.plugin.serve import budget_s, strict_json
 from opsorch.providers.base import CallContext, RawJson
+
+log = logging.getLogger("opsorch.providers")
 
 
 class InProcessProvider:
@@ -44,8 +45,12 @@ class InProcessProvider:
         except OpsOrchError as error:
             error.message = self._redact(error.message)
             raise
-        except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as exc:
-            raise ProviderError(f"The provider {self.label!r} failed at {method}.") from exc
+        except Exception as exc:
+            log.error("%s failed at %s", self.label, method, exc_info=exc)
+            raise ProviderError(
+                f"The provider {self.label!r} failed at {method} with {type(exc).__name__};"
+                " the log says where."
+            ) from exc
 
     def health(self) -> dict[str, Any]:
         """Tell that it can take a call; see Provider.health."""
