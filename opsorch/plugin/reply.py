@@ -4,14 +4,16 @@ import datetime
 import email.utils
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from opsorch.errors import ProviderError
 from opsorch.observability.redact import clean_text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,35 @@ class Reply:
                 write that succeeded, its outcome is unknown.
         """
         try:
-            return _decoded(self.body)
+            return _decoded(self.body, msgspec.json.decode)
         except _NO_JSON as exc:
-            kind = clean_text(self.headers.get("Content-Type") or "no content type", 60)
-            raise ProviderError(
-                f"the upstream's answer is not JSON ({kind})",
-                outcome_unknown=self.wrote and self.status < 400,
-            ) from exc
+            raise self._not_json() from exc
+
+    def json_as(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """Decode the body straight into the decoder's type, for large answers; else as json().
+
+        Raises:
+            ProviderError: It is not JSON.
+            msgspec.ValidationError: It is JSON of another form.
+        """
+        try:
+            return _decoded(self.body, decoder.decode)
+        except msgspec.ValidationError:
+            raise
+        except _NO_JSON as exc:
+            raise self._not_json() from exc
+
+    def _not_json(self) -> ProviderError:
+        kind = clean_text(self.headers.get("Content-Type") or "no content type", 60)
+        return ProviderError(
+            f"the upstream's answer is not JSON ({kind})",
+            outcome_unknown=self.wrote and self.status < 400,
+        )
 
     def json_or_none(self) -> Any:
         """Decode the body where it is JSON, else return None; for error bodies."""
         try:
-            return _decoded(self.body)
+            return _decoded(self.body, msgspec.json.decode)
         except _NO_JSON:
             return None
 
@@ -58,15 +77,15 @@ _NO_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
     """Decode JSON. Log texts cut in the middle of a pair cost themselves, not the whole answer."""
     try:
-        return msgspec.json.decode(body)
+        return decode(body)
     except msgspec.DecodeError:
         mended = _ESCAPE.sub(lambda m: b"\\ufffd" if m.group(1) else m.group(), body)
         if mended == body:
             raise
-        return msgspec.json.decode(mended)
+        return decode(mended)
 
 
 def retry_after(reply: Reply) -> float | None:

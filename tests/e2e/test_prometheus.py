@@ -1,5 +1,6 @@
 """Dashboard, gateway, plugin and a fake Prometheus and Alertmanager, over real HTTP."""
 
+import contextlib
 import json
 import pathlib
 import time
@@ -258,6 +259,28 @@ def test_a_lost_connection_is_bridged(gateway: Gateway, fake: FakeServer) -> Non
 
     fake.fail_next(Fault(drop=True, when=is_query))
     assert len(answered(gateway.request("POST", "/metrics/query", query()))) == 3
+
+
+def test_no_secret_in_the_process_table() -> None:
+    """A plugin gets its configuration with the requests, not as an argument or a variable."""
+    with serving(make_app(a_state())) as fake:
+        config = {"url": fake.url, "bearerToken": SECRET}
+        with running_gateway(env_of("plugin", config, {})) as gateway:
+            answered(gateway.request("POST", "/metrics/query", query()))
+            plugins = plugins_running(str(gateway.folder))
+            assert plugins
+            assert all(SECRET.encode() not in shown for shown in plugins)
+
+
+def plugins_running(data_folder: str) -> list[bytes]:
+    """Return arguments and environment of each plugin of the gateway with this data folder."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if b"OPSORCH_PLUGIN_OWNER=" in shown and data_folder.encode() in shown:
+                found.append(shown)
+    return found
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,6 +1,7 @@
 """The loop of a plugin: real processes, and its steps one by one."""
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -94,6 +95,8 @@ def test_an_actor_by_name_and_an_id_are_taken_as_they_are() -> None:
     """The id comes back; an actor may be a text."""
     frame = answer({"method": "ticket.get", "id": 7, "context": {"actor": "ops"}})
     assert (frame["id"], frame["result"]["actor"]) == (7, "ops")
+    frame = answer({"method": "ticket.get", "context": {"actor": {"type": "user", "id": "u1"}}})
+    assert frame["result"]["actor"] == "u1"
     assert answer({"method": "ticket.get", "id": "x", "payload": []})["id"] == "x"
 
 
@@ -178,6 +181,14 @@ def test_what_only_looks_like_nan_passes() -> None:
     """Bytes are encoded as text, whatever they hold."""
     assert deed("bytes like nan")["result"] == {"none": None, "bytes": "y3/4"}
     assert deed("none")["result"]["value"] is None
+
+
+def test_results_inside_the_gateway_are_as_strict() -> None:
+    """The same encoder serves both ways to run an adapter."""
+    assert serving.strict_json([1, None, 1.5]) == b"[1,null,1.5]"
+    for value in (float("nan"), {"a": [None, float("inf")]}, "\ud800"):
+        with pytest.raises(ValueError):  # noqa: PT011  one of the texts is the codec's own
+            serving.strict_json(value)
 
 
 def test_a_secret_is_never_a_result() -> None:
@@ -436,6 +447,7 @@ def standard_streams(errors: pathlib.Path) -> Iterator[tuple[int, int]]:
     kept = [os.dup(n) for n in range(3)]
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    garbage = gc.get_threshold()
     stdin, stdout, stderr = os.pipe(), os.pipe(), os.open(errors, os.O_CREAT | os.O_RDWR)
     for n, descriptor in enumerate((stdin[0], stdout[1], stderr)):
         os.dup2(descriptor, n)
@@ -448,6 +460,8 @@ def standard_streams(errors: pathlib.Path) -> Iterator[tuple[int, int]]:
             os.close(descriptor)
         root.handlers[:] = handlers
         root.setLevel(level)
+        gc.set_threshold(*garbage)
+        gc.unfreeze()
 
 
 def test_serve_answers_until_stdin_ends(
