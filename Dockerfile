@@ -10,8 +10,8 @@ COPY plugins ./plugins
 RUN /opt/opsorch/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
-# An init as PID 1 reaps what plugins leave behind.
-RUN apt-get update && apt-get install -y --no-install-recommends tini \
+# An init as PID 1 reaps what plugins leave behind; wget is what health checks usually call.
+RUN apt-get update && apt-get install -y --no-install-recommends tini wget \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/opsorch --create-home opsorch \
     && mkdir -p /opt/opsorch/plugins
