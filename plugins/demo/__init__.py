@@ -1,0 +1,1 @@
+"""One coherent demo world for all ten capabilities: no credentials, no network."""

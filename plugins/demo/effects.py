@@ -1,0 +1,93 @@
+"""What each anomaly does to which series; ``signals`` has the alerts that see it."""
+
+from opsorch_plugins.demo.names import (
+    APAC,
+    BUDGET,
+    DURATION,
+    ERRORS,
+    EVENTS,
+    EXTERNAL,
+    LOGGING_0,
+    P95,
+    P99,
+    PRIMARY,
+    RANKER,
+    RATES,
+    RECOMMENDATION,
+    ROLLUP,
+    SAFARI,
+    STRIPE,
+)
+from opsorch_plugins.demo.records import Effect
+
+EFFECTS: tuple[Effect, ...] = (
+    Effect("slo-exhaustion", "svc-checkout", DURATION, (("quantile", "0.5"),), 0.12, 0.48),
+    Effect("slo-exhaustion", "svc-checkout", DURATION, P95, 0.35, 1.5),
+    Effect("slo-exhaustion", "svc-checkout", DURATION, P99, 0.62, 2.6),
+    Effect("slo-exhaustion", "svc-checkout", ERRORS, (), 0.004, 0.018),
+    # 0.58 is left after five minutes, 0.15 after twenty: al-scenario-001 fires between.
+    Effect("slo-exhaustion", "svc-checkout", BUDGET, (), 0.72, 0.0, rise_min=25),
+    Effect("slo-exhaustion", "svc-web", "conversion_rate", (), 0.031, 0.024),
+    Effect("cascading-failure", "svc-database", "db_connections_active", PRIMARY, 45, 100),
+    Effect("cascading-failure", "svc-database", "db_query_duration_seconds", PRIMARY, 0.008, 0.032),
+    Effect("cascading-failure", "svc-order", ERRORS, (), 0.004, 0.03),
+    Effect("cascading-failure", "svc-catalog", ERRORS, (), 0.003, 0.03),
+    Effect("deployment-rollback", "svc-payments", ERRORS, (), 0.002, 0.12, rise_min=2),
+    # Restarts a second: about one every three minutes and instance instead of one a day.
+    Effect(
+        "deployment-rollback", "svc-payments", "container_restarts_total", (), 1 / 86400, 1 / 180
+    ),
+    Effect("external-dependency", "svc-payments", EXTERNAL, STRIPE, 0.25, 4.5, rise_min=2),
+    Effect("external-dependency", "svc-payments", ERRORS, (), 0.002, 0.03, rise_min=2),
+    Effect(
+        "autoscaling-lag",
+        "svc-search",
+        "http_requests_total",
+        (),
+        1.0,
+        2.8,
+        mode="factor",
+        rise_min=2,
+    ),
+    Effect("autoscaling-lag", "svc-search", "cpu_usage_ratio", (), 0.45, 0.93, rise_min=2),
+    # Replicas follow late: that is the story.
+    Effect("autoscaling-lag", "svc-search", "replicas_ready", (), 3, 8, rise_min=18),
+    Effect(
+        "circuit-breaker-cascade",
+        "svc-recommendation",
+        "model_inference_duration_seconds",
+        RANKER,
+        0.12,
+        2.4,
+        rise_min=5,
+    ),
+    Effect(
+        "circuit-breaker-cascade",
+        "svc-web",
+        "circuit_breaker_state",
+        RECOMMENDATION,
+        0,
+        1,
+        rise_min=5,
+    ),
+    Effect(
+        "circuit-breaker-cascade",
+        "svc-recommendation",
+        "http_requests_total",
+        (),
+        1.0,
+        0.3,
+        mode="factor",
+    ),
+    Effect("al-002", "svc-checkout", DURATION, P99, 0.62, 1.9),
+    Effect("al-003", "svc-search", ERRORS, (), 0.003, 0.025),
+    Effect("al-004", "svc-payments", EXTERNAL, STRIPE, 0.25, 2.4),
+    Effect("al-005", "svc-notifications", "kafka_consumer_lag", EVENTS, 400, 40000),
+    Effect("al-006", "svc-identity", DURATION, P95, 0.18, 0.85),
+    Effect("al-008", "svc-warehouse", "batch_job_duration_seconds", ROLLUP, 1500, 4800),
+    Effect("al-009", "svc-analytics", "events_ingested_total", APAC, 180, 4, rise_min=4),
+    Effect("al-010", "svc-shipping", "cache_hit_ratio", RATES, 0.94, 0.71),
+    Effect("al-011", "svc-realtime", "websocket_disconnects_total", SAFARI, 0.05, 1.5, rise_min=4),
+    Effect("al-012", "svc-logging", "disk_usage_ratio", LOGGING_0, 0.62, 0.93),
+    Effect("al-013", "svc-web", "conversion_rate", (), 0.031, 0.0265),
+)

@@ -1,0 +1,115 @@
+"""The configuration that all ten demo providers share."""
+
+import datetime
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from opsorch.plugin.config import ConfigSpec, Field, Kind, Unfit, number, text
+from opsorch.plugin.times import parse_time
+from opsorch_plugins.demo.world import STAGING
+
+# The word that stands for "when the database was first seeded".
+SEEDED: Final = "seed"
+
+
+def _anchor() -> Kind:
+    """Take ``seed`` or an RFC 3339 time."""
+
+    def parse(value: Any) -> datetime.datetime | str:
+        word = value.strip() if isinstance(value, str) else ""
+        if word.casefold() == SEEDED:
+            return SEEDED
+        try:
+            return parse_time(word)
+        except ValueError as exc:
+            raise Unfit(f"must be {SEEDED!r} or an RFC 3339 time with a zone") from exc
+
+    return Kind(parse, {"type": "string"})
+
+
+def _not_staging(settings: Mapping[str, Any]) -> str | None:
+    taken = settings["environment"].casefold() == STAGING
+    return f"field environment must not be {STAGING}, which exists beside it" if taken else None
+
+
+DEMO_CONFIG: Final = ConfigSpec(
+    "demo",
+    (
+        Field(
+            "dataDir",
+            text(r"[^\x00]+"),
+            help="Folder that holds demo.db; $OPSORCH_DATA_DIR unless given.",
+        ),
+        Field(
+            "anchor",
+            _anchor(),
+            default=SEEDED,
+            help="The instant 'now' of the story: 'seed' (when the database was first seeded,"
+            " cut to the minute) or an RFC 3339 time.",
+        ),
+        Field("seed", text(), default="opsorch", help="Text mixed into every hash."),
+        Field("organization", text(), default="demo-org", help="Tag on teams."),
+        Field("source", text(), default="demo", help="metadata.source of every object."),
+        Field(
+            "environment",
+            text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must be a name of at most 64 characters"),
+            default="prod",
+            help="Environment of the seeded world; staging exists beside it.",
+        ),
+        Field(
+            "stepSeconds",
+            number(0, 3600),
+            default=10,
+            help="How long a simulated automated step takes, in seconds.",
+        ),
+    ),
+    rules=(_not_staging,),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """The parsed configuration.
+
+    Attributes:
+        anchor: The configured instant, or None for that of the first seeding.
+    """
+
+    data_dir: Path
+    anchor: datetime.datetime | None
+    seed: str
+    organization: str
+    source: str
+    environment: str
+    step_seconds: float
+
+    @classmethod
+    def of(
+        cls, settings: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> "DemoSettings":
+        """Take over what DEMO_CONFIG parsed; fill in the data directory from the environment."""
+        given = settings["dataDir"]
+        environ = os.environ if environ is None else environ
+        folder = Path(given).expanduser() if given else default_data_dir(environ)
+        return cls(
+            data_dir=folder.absolute(),
+            anchor=None if settings["anchor"] == SEEDED else settings["anchor"],
+            seed=settings["seed"],
+            organization=settings["organization"],
+            source=settings["source"],
+            environment=settings["environment"],
+            step_seconds=float(settings["stepSeconds"]),
+        )
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Return where state is kept unless the configuration says otherwise."""
+    named = environ.get("OPSORCH_DATA_DIR", "").strip()
+    if named:
+        return Path(named).expanduser()
+    state_home = environ.get("XDG_STATE_HOME", "").strip()
+    root = Path(state_home) if state_home else Path("~/.local/state").expanduser()
+    return root / "opsorch"
