@@ -1,0 +1,1 @@
+"""The Datadog adapter: metrics, logs, alerts (monitors), incidents and services."""
