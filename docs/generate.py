@@ -1,10 +1,12 @@
-"""Write the generated files anew: .env.example, docs/settings.md, events.md, capabilities.md.
+"""Write the generated files anew: .env.example and, in docs/, the pages that are all tables.
 
 ``make generate`` runs it; a test fails while any of them is stale.
 """
 
 import pathlib
 from collections.abc import Iterator
+
+from vocabularies import Words, vocabularies
 
 from opsorch.capabilities import CAPABILITIES
 from opsorch.capabilities import fields as f
@@ -26,6 +28,7 @@ def files() -> dict[str, str]:
         "docs/settings.md": settings_page(),
         "docs/events.md": events_page(),
         "docs/capabilities.md": capabilities_page(),
+        "docs/severities.md": severities_page(),
     }
 
 
@@ -88,7 +91,8 @@ def settings_page() -> str:
         "# Settings",
         MADE,
         "Every setting is an environment variable, or a line of `.env` in the working directory "
-        "(`opsorch serve --env-file` names another file); a real variable wins. The values in "
+        "(`opsorch serve --env-file` names another file, which must be there); a real variable "
+        "wins. A line of it that cannot be read is a fault. The values in "
         "`.env` are taken as they stand: `${...}` is not replaced. The gateway reads them at its "
         "start and at SIGHUP. A value that does not parse stops the start, and is refused at "
         "SIGHUP; all faults come in one message, by name. `opsorch serve --check` looks without "
@@ -227,6 +231,43 @@ KINDS: dict[type, str] = {
     f.WholeNumber: "int",
     f.Number: "number",
 }
+
+
+def severities_page() -> str:
+    parts = [
+        "# Severities and statuses",
+        MADE,
+        "Every adapter shows its vendor's words in those of the first column, and takes more words "
+        "than it shows. A word that an adapter does not know is refused with those that it knows, "
+        "unless the text says otherwise; in the demo's queries it finds nothing. Letter case does "
+        "not matter. `-`: the adapter has no such word.",
+    ]
+    for vocabulary in vocabularies():
+        parts += [f"## {vocabulary.title}", vocabulary.text]
+        parts += ["Shown for the vendor's words:", side_by_side(turned(vocabulary.shown))]
+        parts += ["Taken from callers:", side_by_side(vocabulary.taken)]
+    return "\n\n".join(parts) + "\n"
+
+
+def side_by_side(words: Words) -> str:
+    """Write a table of a row a word and a column an adapter, the words in order of appearance."""
+    rows = dict.fromkeys(word for of_one in words.values() for word in of_one)
+    lines = [f"| word | {' | '.join(words)} |", "|---" * (len(words) + 1) + "|"]
+    for row in rows:
+        cells = [of_one.get(row, "-") for of_one in words.values()]
+        lines.append(f"| `{row}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def turned(words: Words) -> Words:
+    """Turn vendor's word -> ours into our word -> all of the vendor's."""
+    found: dict[str, dict[str, str]] = {}
+    for name, of_one in words.items():
+        ours = dict.fromkeys(of_one.values())
+        found[name] = {
+            our: ", ".join(word for word, shown in of_one.items() if shown == our) for our in ours
+        }
+    return found
 
 
 def main() -> None:

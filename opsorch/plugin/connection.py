@@ -80,6 +80,19 @@ CONNECTION_FIELDS: Final = (
     ),
 )
 
+# In a table of fields next to the vendor's other credentials; they need the rule that they pair.
+BASIC_AUTH_FIELDS: Final = (
+    Field("username", aliases=("user",), help="User of basic auth; needs password."),
+    Field("password", secret=True, help="Password of basic auth; needs username."),
+)
+
+
+def paired_credentials(settings: Settings) -> str | None:
+    """Say what is wrong with username and password, if anything."""
+    if bool(settings["username"]) != bool(settings["password"]):
+        return "username and password must be given together"
+    return None
+
 
 def usable_ca(settings: Settings) -> str | None:
     """Say what is wrong with caFile, if anything."""

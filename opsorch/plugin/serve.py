@@ -107,9 +107,12 @@ def _answer(dispatcher: Dispatcher, line: bytes) -> bytes:
     except OpsOrchError as error:
         return _encoded({"error": error_frame(error)}, request)
     except (Exception, SystemExit) as exc:  # noqa: BLE001  The loop outlives an adapter's defects.
-        log.error("%s failed: %s", request.get("method"), _where(exc))
+        log.error("%s failed: %s", request.get("method"), where(exc))
         name = type(exc).__name__
-        failed = ProviderError(f"the plugin failed with {name}; its log says where")
+        # The gateway heeds the outcome of writes only; this one may be half done.
+        failed = ProviderError(
+            f"the plugin failed with {name}; its log says where", outcome_unknown=True
+        )
         return _encoded({"error": error_frame(failed)}, request)
 
 
@@ -161,7 +164,9 @@ def _encoded(reply: dict[str, Any], request: dict[str, Any]) -> bytes:
         return _strict(reply)
     except (TypeError, ValueError, UnicodeEncodeError, RecursionError) as exc:
         log.error("the result of %s cannot be encoded: %s", request.get("method"), exc)
-        failed = ProviderError("the plugin's result cannot be written as JSON; its log says why")
+        failed = ProviderError(
+            "the plugin's result cannot be written as JSON; its log says why", outcome_unknown=True
+        )
         reply = {key: value for key, value in reply.items() if key == "id"}
         return _strict({**reply, "error": error_frame(failed)})
 
@@ -199,7 +204,7 @@ def _has_nan(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(_has_nan, value))
 
 
-def _where(exc: BaseException) -> str:
+def where(exc: BaseException) -> str:
     """Write a traceback without locals and without the message, which may hold a secret."""
     frames = traceback.extract_tb(exc.__traceback__)[-6:]
     path = " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames[::-1])

@@ -12,6 +12,7 @@ from opsorch.errors import NotFound
 from opsorch.plugin import Call, Check, rpc
 from opsorch.plugin.payload import id_of, without_empty
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import moment
 from opsorch_plugins.demo import anomalies
 from opsorch_plugins.demo.base import DemoProvider
 from opsorch_plugins.demo.catalogue import (
@@ -25,7 +26,7 @@ from opsorch_plugins.demo.catalogue import (
 from opsorch_plugins.demo.matching import Json, filter_of
 from opsorch_plugins.demo.series import Observatory
 from opsorch_plugins.demo.shapes import story_fields, story_metadata, url_of
-from opsorch_plugins.demo.tables import incidents, moment
+from opsorch_plugins.demo.tables import incidents
 from opsorch_plugins.demo.world import World
 
 # The newest first; the sort is stable, so equal times stay in order of their ids.

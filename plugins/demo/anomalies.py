@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from opsorch.plugin.payload import without_empty
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import micros
 from opsorch_plugins.demo.catalogue import (
     ALERT_BY_ID,
     EFFECTS,
@@ -18,7 +19,6 @@ from opsorch_plugins.demo.catalogue import (
     Effect,
 )
 from opsorch_plugins.demo.curves import Push
-from opsorch_plugins.demo.tables import micros
 from opsorch_plugins.demo.world import World
 
 Json = dict[str, Any]

@@ -16,12 +16,13 @@ from opsorch.plugin.payload import (
     word_of,
 )
 from opsorch.plugin.times import format_time, given_time
+from opsorch.runbooks.tables import micros, moment
 from opsorch_plugins.demo.base import DemoProvider, View
 from opsorch_plugins.demo.catalogue import SERVICE_BY_ID, team_of
 from opsorch_plugins.demo.matching import Json, filter_of
 from opsorch_plugins.demo.numbering import next_number
 from opsorch_plugins.demo.shapes import actor_of, merged, shaped, stamped, url_of
-from opsorch_plugins.demo.tables import incidents, micros, moment, timeline
+from opsorch_plugins.demo.tables import incidents, timeline
 from opsorch_plugins.demo.world import World
 
 STATUSES: Final = {

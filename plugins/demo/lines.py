@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import micros, moment
 from opsorch_plugins.demo.catalogue import SERVICE_BY_ID, releases_of, team_of
 from opsorch_plugins.demo.curves import Flow
 from opsorch_plugins.demo.names import DURATION, ERRORS
 from opsorch_plugins.demo.profiles import PROFILES
 from opsorch_plugins.demo.series import Observatory
 from opsorch_plugins.demo.shapes import stamped
-from opsorch_plugins.demo.tables import micros, moment
 from opsorch_plugins.demo.world import STAGING, World, hash_key
 
 Json = dict[str, Any]

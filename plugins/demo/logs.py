@@ -9,12 +9,12 @@ from opsorch.deadline import Deadline
 from opsorch.errors import UpstreamTimeout
 from opsorch.plugin.payload import object_of, scope_of
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import micros
 from opsorch_plugins.demo.journal import Journal
 from opsorch_plugins.demo.lines import entry_of
 from opsorch_plugins.demo.logsearch import Search, search_of
 from opsorch_plugins.demo.matching import Json
 from opsorch_plugins.demo.shapes import SITE
-from opsorch_plugins.demo.tables import micros
 from opsorch_plugins.demo.world import World
 
 # So many lines are looked at; then the answer is what was found.

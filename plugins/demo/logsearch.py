@@ -17,11 +17,11 @@ from opsorch.plugin.payload import (
     text_of,
 )
 from opsorch.plugin.times import given_time
+from opsorch.runbooks.tables import moment
 from opsorch_plugins.demo.anomalies import RECOVERY, window
 from opsorch_plugins.demo.catalogue import SCENARIO_BY_ID, SERVICES, services_of
 from opsorch_plugins.demo.matching import DEFAULT_LIMIT, MOST, Json, Test, has_metadata
 from opsorch_plugins.demo.regexes import compiled
-from opsorch_plugins.demo.tables import moment
 from opsorch_plugins.demo.world import World
 
 DEFAULT_SPAN: Final = datetime.timedelta(hours=1)

@@ -9,12 +9,13 @@ from opsorch.errors import BadRequest, NotFound, RateLimited, UpstreamTimeout
 from opsorch.plugin import Call, Check, rpc
 from opsorch.plugin.payload import object_of, objects_of, required_text, text_of
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import micros
 from opsorch_plugins.demo.base import DemoProvider, View
 from opsorch_plugins.demo.incidents import append_entry, known_incident
 from opsorch_plugins.demo.matching import Json
 from opsorch_plugins.demo.numbering import next_number
 from opsorch_plugins.demo.shapes import actor_of, stamped, url_of
-from opsorch_plugins.demo.tables import messages, micros
+from opsorch_plugins.demo.tables import messages
 
 PREVIEW_CHARS: Final = 80
 SLOW_S: Final = 2.0

@@ -10,13 +10,12 @@ from opsorch.runbooks import queries, store
 from opsorch.runbooks.plans import Plan
 from opsorch.runbooks.requests import PlanQuery, RunQuery, completion_of, id_from
 from opsorch.runbooks.results import plan_result
-from opsorch.runbooks.tables import runs
+from opsorch.runbooks.tables import micros, runs
 from opsorch_plugins.demo.base import DemoProvider, View
 from opsorch_plugins.demo.matching import Json
 from opsorch_plugins.demo.runbooks import FOLDER, plan_of, plans_of
 from opsorch_plugins.demo.shapes import stamped, url_of
 from opsorch_plugins.demo.simulation import due_runs, settle, settle_due
-from opsorch_plugins.demo.tables import micros
 from opsorch_plugins.demo.world import World
 
 

@@ -13,10 +13,10 @@ from opsorch.runbooks import store
 from opsorch.runbooks.folder import PlanFolder
 from opsorch.runbooks.live import Completion, LiveRun
 from opsorch.runbooks.plans import Plan
+from opsorch.runbooks.tables import micros
 from opsorch_plugins.demo import simulation
 from opsorch_plugins.demo.catalogue import DEPLOYMENTS, INCIDENTS
 from opsorch_plugins.demo.shapes import story_fields
-from opsorch_plugins.demo.tables import micros
 from opsorch_plugins.demo.world import World
 
 FOLDER: Final = PlanFolder(Path(__file__).parent / "plans")

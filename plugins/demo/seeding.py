@@ -6,6 +6,7 @@ from sqlalchemy import insert
 from sqlalchemy.engine import Connection
 
 from opsorch.plugin.payload import without_empty
+from opsorch.runbooks.tables import micros
 from opsorch_plugins.demo.catalogue import (
     INCIDENTS,
     TEAM_BY_ID,
@@ -17,7 +18,7 @@ from opsorch_plugins.demo.catalogue import (
     tickets_of,
 )
 from opsorch_plugins.demo.shapes import actor_of, story_fields
-from opsorch_plugins.demo.tables import counters, incidents, micros, tickets, timeline
+from opsorch_plugins.demo.tables import counters, incidents, tickets, timeline
 from opsorch_plugins.demo.world import World
 
 Row = dict[str, Any]

@@ -82,7 +82,7 @@ class DemoState:
             tables.incidents.c.ended_us.is_not(None)
         )
         rows = connection.execute(ended)
-        ends = {row.id: tables.moment(row.ended_us) for row in rows}
+        ends = {row.id: runbook_tables.moment(row.ended_us) for row in rows}
         return _world_of(self.settings, parse_time(recorded[_ANCHOR]), present, ends)
 
     def close(self) -> None:

@@ -1,9 +1,8 @@
 """The tables of demo.db beside those of the orchestration engine.
 
-Instants are whole microseconds since 1970: exact, ordered, and the same in every zone.
+Instants are whole microseconds since 1970, as they are there (``opsorch.runbooks.tables``).
 """
 
-import datetime
 from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text
@@ -89,16 +88,3 @@ counters = Table(
     Column("name", Text, primary_key=True),
     Column("value", Integer, nullable=False),
 )
-
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND: Final = datetime.timedelta(microseconds=1)
-
-
-def micros(moment: datetime.datetime) -> int:
-    """Return an instant as microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment(since_1970_us: int) -> datetime.datetime:
-    """Return the instant, in UTC, that lies so many microseconds after 1970."""
-    return _EPOCH + datetime.timedelta(microseconds=since_1970_us)

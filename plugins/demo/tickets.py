@@ -17,11 +17,12 @@ from opsorch.plugin.payload import (
     word_of,
 )
 from opsorch.plugin.times import format_time
+from opsorch.runbooks.tables import micros, moment
 from opsorch_plugins.demo.base import DemoProvider
 from opsorch_plugins.demo.matching import Json, Test, filter_of
 from opsorch_plugins.demo.numbering import next_number
 from opsorch_plugins.demo.shapes import merged, shaped, stamped, url_of
-from opsorch_plugins.demo.tables import micros, moment, tickets
+from opsorch_plugins.demo.tables import tickets
 from opsorch_plugins.demo.world import World
 
 STATUSES: Final = {word: word for word in ("todo", "in_progress", "in_review", "done", "cancelled")}

@@ -22,7 +22,13 @@ from opsorch.plugin.config import (
     text,
     url,
 )
-from opsorch.plugin.connection import CONNECTION_FIELDS, CONNECTION_RULES, without_userinfo
+from opsorch.plugin.connection import (
+    BASIC_AUTH_FIELDS,
+    CONNECTION_FIELDS,
+    CONNECTION_RULES,
+    paired_credentials,
+    without_userinfo,
+)
 from opsorch_plugins.elasticsearch.concepts import CANDIDATES
 from opsorch_plugins.elasticsearch.indices import IndexPattern
 
@@ -190,8 +196,7 @@ FIELDS: Final = (
         aliases=("cloudId", "cloud_id"),
         help="Elastic Cloud's id of the deployment; wins over addresses.",
     ),
-    Field("username", aliases=("user",), help="User of basic auth; needs password."),
-    Field("password", secret=True, help="Password of basic auth; needs username."),
+    *BASIC_AUTH_FIELDS,
     Field(
         "apiKey",
         _api_key(),
@@ -313,14 +318,8 @@ def _some_address(settings: Settings) -> str | None:
     return "addresses or cloudID is required"
 
 
-def _paired_credentials(settings: Settings) -> str | None:
-    if bool(settings["username"]) != bool(settings["password"]):
-        return "username and password must be given together"
-    return None
-
-
 CONFIG: Final = ConfigSpec(
-    "elasticsearch", FIELDS, (_some_address, _paired_credentials, *CONNECTION_RULES)
+    "elasticsearch", FIELDS, (_some_address, paired_credentials, *CONNECTION_RULES)
 )
 
 

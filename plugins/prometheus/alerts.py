@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from opsorch.errors import NotFound, OpsOrchError, ProviderError
 from opsorch.observability.redact import clean_text, redactor_for
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
+from opsorch.plugin.connection import without_userinfo
 from opsorch.plugin.payload import Json, id_of, limit_of, object_of
 from opsorch_plugins.prometheus.alert_mapping import (
     Reading,
@@ -28,7 +29,6 @@ from opsorch_plugins.prometheus.settings import (
     ALERT_CONFIG,
     label_names,
     passwords_in_urls,
-    without_userinfo,
 )
 
 log = logging.getLogger("opsorch.plugin")

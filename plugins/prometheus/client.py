@@ -1,6 +1,5 @@
 """HTTP to Prometheus and Alertmanager: credentials, the envelope, errors, members of a cluster."""
 
-import base64
 import logging
 import threading
 import urllib.parse
@@ -10,7 +9,6 @@ from typing import Any, Final
 
 import requests
 import requests.auth
-import urllib3
 
 from opsorch.errors import (
     AuthFailed,
@@ -22,8 +20,9 @@ from opsorch.errors import (
 )
 from opsorch.observability.redact import MASK, Redactor, clean_text
 from opsorch.plugin import Call
+from opsorch.plugin.connection import basic_auth, connection_of, without_userinfo
 from opsorch.plugin.http import NO_AUTH, Dialect, HeaderAuth, Reply, Upstream
-from opsorch_plugins.prometheus.settings import Settings, without_userinfo
+from opsorch_plugins.prometheus.settings import Settings
 
 log = logging.getLogger("opsorch.plugin")
 
@@ -138,27 +137,10 @@ def _upstream(address: str, vendor: str, settings: Settings, redact: Redactor) -
     auth = _auth(settings, userinfo)
     if isinstance(auth, TokenFileAuth):
         redact = _TokenFileRedactor(redact, auth)
-    headers = {name: value.reveal() for name, value in settings["headers"].items()}
+    connection = connection_of(settings)
     if settings["tenant"]:
-        headers["X-Scope-OrgID"] = settings["tenant"]
-    certificate = settings["certFile"]
-    return Upstream(
-        base_url,
-        _dialect(vendor),
-        auth=auth,
-        headers=headers,
-        verify=_verify(settings),
-        cert=(certificate, settings["keyFile"] or certificate) if certificate else None,
-        redact=redact,
-    )
-
-
-def _verify(settings: Settings) -> bool | str | None:
-    if settings["insecureSkipVerify"]:
-        # Chosen on purpose: urllib3 would warn of it for every request.
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        return False
-    return settings["caFile"] or None
+        connection["headers"]["X-Scope-OrgID"] = settings["tenant"]
+    return Upstream(base_url, _dialect(vendor), auth=auth, redact=redact, **connection)
 
 
 def _auth(settings: Settings, userinfo: tuple[str, str] | None) -> requests.auth.AuthBase:
@@ -168,13 +150,8 @@ def _auth(settings: Settings, userinfo: tuple[str, str] | None) -> requests.auth
     if settings["bearerTokenFile"]:
         return TokenFileAuth(settings["bearerTokenFile"])
     if settings["username"]:
-        return _basic(settings["username"], settings["password"].reveal())
-    return _basic(*userinfo) if userinfo else NO_AUTH
-
-
-def _basic(user: str, password: str) -> HeaderAuth:
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return HeaderAuth({"Authorization": f"Basic {pair}"})
+        return basic_auth(settings["username"], settings["password"].reveal())
+    return basic_auth(*userinfo) if userinfo else NO_AUTH
 
 
 def _found(reply: Reply, upstream: Upstream, field: str) -> Reply:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from opsorch.errors import BadRequest, OpsOrchError, ProviderError
 from opsorch.observability.redact import redactor_for
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
+from opsorch.plugin.connection import without_userinfo
 from opsorch.plugin.payload import Json, object_of, scope_of
 from opsorch.plugin.times import now
 from opsorch_plugins.prometheus.client import Answer, Parameters, Prometheus, part_of
@@ -33,7 +34,6 @@ from opsorch_plugins.prometheus.settings import (
     Settings,
     label_names,
     passwords_in_urls,
-    without_userinfo,
 )
 from opsorch_plugins.prometheus.window import Window, window_of
 

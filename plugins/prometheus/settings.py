@@ -1,15 +1,10 @@
 """The configuration of both providers. One object that holds both URLs may be given to both."""
 
 import dataclasses
-import os
-import re
-import ssl
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final
 
 from opsorch.errors import BadRequest
-from opsorch.observability.redact import Secret
 from opsorch.plugin.config import (
     TIMEOUT,
     ConfigSpec,
@@ -23,6 +18,14 @@ from opsorch.plugin.config import (
     text,
     url,
 )
+from opsorch.plugin.connection import (
+    BASIC_AUTH_FIELDS,
+    CONNECTION_FIELDS,
+    CONNECTION_RULES,
+    paired_credentials,
+    readable_file,
+    without_userinfo,
+)
 from opsorch_plugins.prometheus.promql import CLASSIC_LABEL, Matcher, matcher_of
 
 DEFAULT_LABELS: Final[Mapping[str, str]] = {
@@ -31,8 +34,6 @@ DEFAULT_LABELS: Final[Mapping[str, str]] = {
     "environment": "env",
 }
 _YEAR_S: Final = 366 * 24 * 3600
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 _SERVER_URL = url(userinfo=True)
 
 
@@ -47,34 +48,6 @@ def _server_urls() -> Kind:
 
     one = dict(_SERVER_URL.schema)
     return Kind(parse, {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
-
-
-def _readable_file() -> Kind:
-    def parse(value: Any) -> str:
-        if not isinstance(value, str):
-            raise Unfit("must be a string")
-        path = value.strip()
-        if not os.path.isfile(path) or not os.access(path, os.R_OK):
-            raise Unfit("cannot be read")
-        return path
-
-    return Kind(parse, {"type": "string"})
-
-
-def _header_map() -> Kind:
-    """Take an object of strings that can be sent as headers; the values become Secrets."""
-
-    def parse(value: Any) -> dict[str, Secret]:
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise Unfit("must be an object of strings")
-        if not all(_HEADER_NAME.fullmatch(name) for name in value):
-            raise Unfit("has a key that is no header name")
-        for name, text_ in value.items():
-            if not _HEADER_VALUE.fullmatch(text_.strip()):
-                raise Unfit(f".{name} cannot be sent as a header")
-        return {name: Secret(text_.strip()) for name, text_ in value.items()}
-
-    return Kind(parse, {"type": "object", "additionalProperties": {"type": "string"}})
 
 
 def _matchers() -> Kind:
@@ -98,6 +71,11 @@ def _matchers() -> Kind:
     return Kind(parse, {"type": "array", "items": item})
 
 
+# Of the other vendors' names for caFile, Prometheus' users have only the one.
+_CONNECTION = tuple(
+    dataclasses.replace(field, aliases=("tlsCAFile",)) if field.name == "caFile" else field
+    for field in CONNECTION_FIELDS
+)
 _VISIBLE = r"[\x21-\x7e]+"
 _LABEL_NAME = text(CLASSIC_LABEL.pattern, "must be a label name")
 
@@ -114,8 +92,7 @@ _ALERTMANAGER_URL = Field(
     help="Alertmanager; a list names the members of one cluster, tried in turn.",
 )
 _SHARED = (
-    Field("username", aliases=("user",), help="User of basic auth; needs password."),
-    Field("password", secret=True, help="Password of basic auth; needs username."),
+    *BASIC_AUTH_FIELDS,
     Field(
         "bearerToken",
         text(_VISIBLE, "must be visible ASCII without blanks"),
@@ -125,7 +102,7 @@ _SHARED = (
     ),
     Field(
         "bearerTokenFile",
-        _readable_file(),
+        readable_file(),
         aliases=("tokenFile",),
         help="File with the bearer token, read again for every request.",
     ),
@@ -135,29 +112,7 @@ _SHARED = (
         aliases=("orgID", "tenantID"),
         help="Sent as `X-Scope-OrgID`; `a|b` names several Mimir tenants.",
     ),
-    Field(
-        "headers",
-        _header_map(),
-        default={},
-        aliases=("httpHeaders",),
-        secret=True,
-        help="Headers added to every request.",
-    ),
-    Field("caFile", _readable_file(), aliases=("tlsCAFile",), help="CA certificates, PEM."),
-    Field("certFile", _readable_file(), aliases=("tlsCertFile",), help="Client certificate, PEM."),
-    Field(
-        "keyFile",
-        _readable_file(),
-        aliases=("tlsKeyFile",),
-        help="Its key, PEM, not encrypted; left out when certFile holds it too.",
-    ),
-    Field(
-        "insecureSkipVerify",
-        boolean(),
-        default=False,
-        aliases=("tlsSkipVerify",),
-        help="Accept any certificate.",
-    ),
+    *_CONNECTION,
     TIMEOUT,
     Field(
         "httpMethod",
@@ -223,44 +178,13 @@ _SHARED = (
 Settings = Mapping[str, Any]
 
 
-def _paired_credentials(settings: Settings) -> str | None:
-    if bool(settings["username"]) != bool(settings["password"]):
-        return "username and password must be given together"
-    return None
-
-
 def _one_credential(settings: Settings) -> str | None:
     names = ("bearerToken", "bearerTokenFile", "username")
     given = [name for name in names if settings[name]]
     return f"{given[0]} and {given[1]} exclude each other" if len(given) > 1 else None
 
 
-def _usable_ca(settings: Settings) -> str | None:
-    if not settings["caFile"]:
-        return None
-    try:
-        ssl.create_default_context(cafile=settings["caFile"])
-    except (ssl.SSLError, OSError):
-        return "field caFile must hold PEM certificates"
-    return None
-
-
-def _usable_certificate(settings: Settings) -> str | None:
-    if settings["keyFile"] and not settings["certFile"]:
-        return "keyFile needs certFile"
-    if not settings["certFile"]:
-        return None
-    try:
-        # An encrypted key would have OpenSSL ask the terminal; the blank password fails instead.
-        ssl.create_default_context().load_cert_chain(
-            settings["certFile"], settings["keyFile"], password=lambda: ""
-        )
-    except (ssl.SSLError, OSError):
-        return "certFile and keyFile must hold a PEM certificate and its unencrypted key"
-    return None
-
-
-_RULES = (_paired_credentials, _one_credential, _usable_ca, _usable_certificate)
+_RULES = (paired_credentials, _one_credential, *CONNECTION_RULES)
 
 METRIC_CONFIG: Final = ConfigSpec(
     "prometheus",
@@ -277,17 +201,6 @@ ALERT_CONFIG: Final = ConfigSpec(
 def label_names(settings: Settings) -> dict[str, str]:
     """Return the label that stands for each part of a scope."""
     return {**DEFAULT_LABELS, **settings["labels"]}
-
-
-def without_userinfo(address: str) -> tuple[str, tuple[str, str] | None]:
-    """Split a URL into the URL that may be shown and the user and password it held, if any."""
-    parts = urllib.parse.urlsplit(address)
-    userinfo, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return address, None
-    user, _, password = userinfo.partition(":")
-    decoded = (urllib.parse.unquote(user), urllib.parse.unquote(password))
-    return urllib.parse.urlunsplit(parts._replace(netloc=host)), decoded
 
 
 def passwords_in_urls(settings: Settings) -> list[str]:

@@ -1,6 +1,5 @@
 """The documentation: generated files are fresh, everything is documented, links lead somewhere."""
 
-import importlib.util
 import pathlib
 import re
 
@@ -8,23 +7,15 @@ import pytest
 
 from opsorch.errors import STATUS_OF_CODE
 from opsorch.observability.events import EVENTS
+from tests.docs.support import generated_files
 from tests.harness import ROOT
 
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
 
 
-def generator() -> object:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("path", generator().files())  # type: ignore[attr-defined]
+@pytest.mark.parametrize("path", generated_files())
 def test_a_generated_file_is_fresh(path: str) -> None:
-    wanted = generator().files()[path]  # type: ignore[attr-defined]
+    wanted = generated_files()[path]
     assert (ROOT / path).read_text() == wanted, "run `make generate`"
 
 

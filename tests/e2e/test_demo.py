@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-import opsorch_plugins.demo
-from tests.harness import Answer, Gateway, readme_examples, run_curl, running_gateway
+from tests.e2e.support import Json, answered, answers_to, env_of, examples_of, failed, in_process
+from tests.harness import Gateway, running_gateway
 
-Json = dict[str, Any]
-
-README = pathlib.Path(opsorch_plugins.demo.__file__).with_name("README.md")
 CAPABILITIES = (
     "INCIDENT",
     "ALERT",
@@ -29,44 +26,36 @@ CAPABILITIES = (
     "TEAM",
     "ORCHESTRATION",
 )
-WAYS = {"plugin": ("PLUGIN", "bundled:demo"), "in-process": ("PROVIDER", "demo")}
 INCIDENT = "inc-scenario-001"
 
 
-def env_of(way: str, **config: Any) -> dict[str, str]:
-    kind, value = WAYS[way]
-    env = {"OPSORCH_WORKERS": "2"}
-    for capability in CAPABILITIES:
-        env[f"OPSORCH_{capability}_{kind}"] = value
-        if config:
-            env[f"OPSORCH_{capability}_CONFIG"] = json.dumps(config)
-    return env
+def env_for(way: str, **config: Any) -> dict[str, str]:
+    """Two workers on the demo; where nothing is configured no CONFIG is set at all."""
+    env = env_of("demo", way, dict.fromkeys(CAPABILITIES, config))
+    kept = {name: value for name, value in env.items() if config or not name.endswith("_CONFIG")}
+    return {"OPSORCH_WORKERS": "2", **kept}
 
 
-@pytest.fixture(scope="module", params=WAYS)
-def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    with running_gateway(env_of(request.param)) as running:
+@pytest.fixture(scope="module")
+def gateway(way: str) -> Iterator[Gateway]:
+    with running_gateway(env_for(way)) as running:
         yield running
 
 
-def got(answer: Answer, status: int = 200) -> Any:
-    assert answer.status == status, answer.body
-    return answer.json
-
-
-def failed(answer: Answer, status: int, code: str) -> str:
-    assert (answer.status, answer.json["code"]) == (status, code), answer.body
-    return str(answer.json["message"])
+def refused(gateway: Gateway, path: str, payload: Json, code: str = "bad_request") -> str:
+    """Why a query is refused."""
+    status = {"bad_request": 400, "invalid_config": 502}[code]
+    return str(failed(gateway.request("POST", path, payload), status, code)["message"])
 
 
 def ask(gateway: Gateway, path: str, **payload: Any) -> Any:
-    return got(gateway.request("POST", path, payload))
+    return answered(gateway.request("POST", path, payload))
 
 
 def seen_by_all(gateway: Gateway, path: str) -> Any:
     """Read something often, on connections that the workers share out; all answers agree."""
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: got(gateway.request("GET", path)), range(8)))
+        answers = list(pool.map(lambda _: answered(gateway.request("GET", path)), range(8)))
     assert all(answer == answers[0] for answer in answers)
     return answers[0]
 
@@ -83,7 +72,7 @@ def test_the_scenario_from_incident_to_cause(gateway: Gateway) -> None:
     assert fields["scenarioId"] == "slo-exhaustion"
     assert moment(incident["createdAt"]).utcoffset() == timedelta(0)
 
-    alert = got(gateway.request("GET", f"/alerts/{fields['alertIds'][0]}"))
+    alert = answered(gateway.request("GET", f"/alerts/{fields['alertIds'][0]}"))
     assert alert["fields"]["incidentId"] == INCIDENT
     assert moment(alert["createdAt"]) < moment(incident["createdAt"])
     wanted = alert["fields"]
@@ -111,13 +100,13 @@ def test_the_scenario_from_incident_to_cause(gateway: Gateway) -> None:
     assert len(logs) > 20
     assert {entry["fields"]["error"] for entry in logs} == {"payments_upstream_timeout"}
 
-    deployment = got(gateway.request("GET", f"/deployments/{fields['deploymentId']}"))
+    deployment = answered(gateway.request("GET", f"/deployments/{fields['deploymentId']}"))
     assert (deployment["version"], deployment["status"]) == ("v2.31.4", "success")
     assert moment(deployment["finishedAt"]) < fired
     assert INCIDENT in deployment["fields"]["incidentIds"]
 
     [team] = ask(gateway, "/teams/query", scope={"service": incident["service"]})
-    members = got(gateway.request("GET", f"/teams/{team['id']}/members"))
+    members = answered(gateway.request("GET", f"/teams/{team['id']}/members"))
     assert [m["handle"] for m in members if m["role"] == "oncall"] == ["kim"]
     [ticket] = ask(gateway, "/tickets/query", metadata={"incidentId": INCIDENT})
     assert ticket["id"] == fields["ticketIds"][0]
@@ -141,32 +130,32 @@ def test_traces_lead_through_the_services(gateway: Gateway) -> None:
 
 def test_what_is_written_is_seen_at_once_by_every_worker_and_plugin(gateway: Gateway) -> None:
     """Ticket, message, timeline, step: written through one, read through all."""
-    ticket = got(gateway.request("POST", "/tickets", {"title": "Follow up"}), 201)
+    ticket = answered(gateway.request("POST", "/tickets", {"title": "Follow up"}), 201)
     path = f"/tickets/{ticket['id']}"
     assert seen_by_all(gateway, path) == ticket
-    changed = got(gateway.request("PATCH", path, {"status": "done", "assignees": ["kim"]}))
+    changed = answered(gateway.request("PATCH", path, {"status": "done", "assignees": ["kim"]}))
     assert seen_by_all(gateway, path) == changed
     assert (changed["status"], changed["assignees"]) == ("done", ["kim"])
 
     message = {"channel": "#checkout", "body": "hello", "metadata": {"incidentId": INCIDENT}}
-    sent = got(gateway.request("POST", "/messages/send", message))
+    sent = answered(gateway.request("POST", "/messages/send", message))
     reply = {"channel": "#checkout", "body": "again", "threadRef": sent["id"]}
-    assert got(gateway.request("POST", "/messages/send", reply))["id"] != sent["id"]
+    assert answered(gateway.request("POST", "/messages/send", reply))["id"] != sent["id"]
     timeline = seen_by_all(gateway, f"/incidents/{INCIDENT}/timeline")
     assert timeline[-1]["metadata"]["messageId"] == sent["id"]
 
-    got(gateway.request("POST", f"/incidents/{INCIDENT}/timeline", {"body": "noted"}), 201)
+    answered(gateway.request("POST", f"/incidents/{INCIDENT}/timeline", {"body": "noted"}), 201)
     assert seen_by_all(gateway, f"/incidents/{INCIDENT}/timeline")[-1]["body"] == "noted"
 
     step = "/orchestration/runs/run-scenario-001/steps/decide/complete"
     done = {"actor": "kim", "note": "Roll back."}
-    assert got(gateway.request("POST", step, done)) == {"status": "ok"}
+    assert answered(gateway.request("POST", step, done)) == {"status": "ok"}
     failed(gateway.request("POST", step, done), 409, "conflict")
     run = seen_by_all(gateway, "/orchestration/runs/run-scenario-001")
     states = {state["stepId"]: state for state in run["steps"]}
     assert states["decide"]["status"] == "succeeded"
     assert states["apply-countermeasure"]["status"] == "ready"
-    started = got(
+    started = answered(
         gateway.request("POST", "/orchestration/runs", {"planId": "plan-playbook-003"}), 201
     )
     path = f"/orchestration/runs/{started['id']}"
@@ -182,7 +171,7 @@ def test_a_resolved_incident_ends_its_anomaly(gateway: Gateway) -> None:
     asked = {"expression": expression, "scope": {"service": "svc-checkout"}}
     [before] = ask(gateway, "/metrics/query", **asked)
     assert "end" not in before["metadata"]["anomalies"][0]
-    resolved = got(gateway.request("PATCH", f"/incidents/{INCIDENT}", {"status": "resolved"}))
+    resolved = answered(gateway.request("PATCH", f"/incidents/{INCIDENT}", {"status": "resolved"}))
     at = resolved["fields"]["resolvedAt"]
     for _ in range(4):
         [after] = ask(gateway, "/metrics/query", **asked)
@@ -195,7 +184,7 @@ def test_a_resolved_incident_ends_its_anomaly(gateway: Gateway) -> None:
         if point["timestamp"] < at:
             assert shared.get(point["timestamp"], point["value"]) == point["value"]
     # Reopened, it goes on.
-    got(gateway.request("PATCH", f"/incidents/{INCIDENT}", {"status": "investigating"}))
+    answered(gateway.request("PATCH", f"/incidents/{INCIDENT}", {"status": "investigating"}))
     [again] = ask(gateway, "/metrics/query", **asked)
     assert "end" not in again["metadata"]["anomalies"][0]
 
@@ -203,7 +192,7 @@ def test_a_resolved_incident_ends_its_anomaly(gateway: Gateway) -> None:
 def test_the_story_can_be_looked_at_an_hour_later(tmp_path: pathlib.Path) -> None:
     """With an anchor in the past time has gone on: open scenarios have ended by themselves."""
     config = {"anchor": "2026-01-14T15:30:00Z", "environment": "live", "source": "lab"}
-    with running_gateway(env_of("plugin", **config), tmp_path) as gateway:
+    with running_gateway(env_for("plugin", **config), tmp_path) as gateway:
         alerts = ask(gateway, "/alerts/query")
         by_id = {alert["id"]: alert for alert in alerts}
         assert by_id["al-scenario-001"]["status"] == "resolved"
@@ -212,7 +201,7 @@ def test_the_story_can_be_looked_at_an_hour_later(tmp_path: pathlib.Path) -> Non
         window = {"start": "2026-01-14T14:30:00Z", "end": "2026-01-14T15:30:00Z"}
         found = ask(gateway, "/logs/query", **window, metadata={"scenarioId": "slo-exhaustion"})
         assert found["entries"][0]["metadata"]["source"] == "lab"
-        services = got(gateway.request("GET", "/services"))
+        services = answered(gateway.request("GET", "/services"))
         assert len(services) == 19
     assert (tmp_path / "data" / "demo.db").exists()
 
@@ -221,16 +210,13 @@ def test_requests_that_do_not_fit(gateway: Gateway) -> None:
     """Codes and fields, from each capability."""
     bad = {"expression": {"metricName": "cpu_usage_ratio"}, "step": 1}
     old = {"start": "2025-01-01T00:00:00Z"}
-    message = failed(gateway.request("POST", "/metrics/query", {**bad, **old}), 400, "bad_request")
-    assert "step" in message
-    failed(gateway.request("POST", "/logs/query", old), 400, "bad_request")
+    assert "step" in refused(gateway, "/metrics/query", {**bad, **old})
+    refused(gateway, "/logs/query", old)
     operator = {"field": "message", "operator": "like", "value": "x"}
-    payload = {"expression": {"filters": [operator]}}
-    message = failed(gateway.request("POST", "/logs/query", payload), 400, "bad_request")
-    assert "operator" in message
+    assert "operator" in refused(gateway, "/logs/query", {"expression": {"filters": [operator]}})
     for path in ("incidents/inc-0", "alerts/al-0", "tickets/TCK-0", "deployments/x", "teams/x"):
-        message = failed(gateway.request("GET", f"/{path}"), 404, "not_found")
-        assert path.partition("/")[2] in message
+        body = failed(gateway.request("GET", f"/{path}"), 404, "not_found")
+        assert path.partition("/")[2] in body["message"]
     failed(gateway.request("GET", "/teams/none/members"), 404, "not_found")
     failed(gateway.request("GET", "/orchestration/runs/run-0"), 404, "not_found")
     busy = gateway.request("POST", "/messages/send", {"channel": "#demo-throttled", "body": "b"})
@@ -240,16 +226,15 @@ def test_requests_that_do_not_fit(gateway: Gateway) -> None:
     failed(gone, 404, "not_found")
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_a_restart_of_everything_changes_nothing(way: str, tmp_path: pathlib.Path) -> None:
     """Created through one worker, read through the other, and after the end of both."""
     given = {"title": "Ünusual", "service": "svc-search", "fields": {"deep": [1, {"a": None}]}}
     lists = ("incidents", "alerts", "tickets", "deployments", "orchestration/runs")
-    with running_gateway(env_of(way), tmp_path) as gateway:
-        created = got(gateway.request("POST", "/incidents", given), 201)
+    with running_gateway(env_for(way), tmp_path) as gateway:
+        created = answered(gateway.request("POST", "/incidents", given), 201)
         assert seen_by_all(gateway, f"/incidents/{created['id']}") == created
         before = {name: ask(gateway, f"/{name}/query")[-3:] for name in lists}
-    with running_gateway(env_of(way), tmp_path) as gateway:
+    with running_gateway(env_for(way), tmp_path) as gateway:
         assert seen_by_all(gateway, f"/incidents/{created['id']}") == created
         after = {name: ask(gateway, f"/{name}/query")[-3:] for name in lists}
     for name in lists:
@@ -261,25 +246,19 @@ def test_a_restart_of_everything_changes_nothing(way: str, tmp_path: pathlib.Pat
 
 def test_another_anchor_than_that_of_the_file_is_refused(tmp_path: pathlib.Path) -> None:
     """The message names the field, and the capability alone is off."""
-    env = env_of("plugin")
+    env = env_for("plugin")
     env["OPSORCH_ALERT_CONFIG"] = json.dumps({"anchor": "2026-01-14T15:30:00Z"})
     with running_gateway(env, tmp_path) as gateway:
         assert len(ask(gateway, "/incidents/query")) == 18
-        message = failed(gateway.request("POST", "/alerts/query", {}), 502, "invalid_config")
-        assert "anchor" in message
+        assert "anchor" in refused(gateway, "/alerts/query", {}, "invalid_config")
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_the_readme_works_as_written(way: str) -> None:
     """Its environment and the walk, step by step."""
-    examples = readme_examples(README)
+    examples = examples_of("demo", curls=17)
     assert len(examples.env) == 10
-    assert len(examples.curls) == 17
-    env = examples.env
-    if way == "in-process":
-        env = {n.replace("_PLUGIN", "_PROVIDER"): "demo" for n in env}
-    with running_gateway({**env, "OPSORCH_WORKERS": "2"}) as gateway:
-        answers = [run_curl(command, gateway) for command in examples.curls]
+    env = examples.env if way == "plugin" else in_process("demo", examples.env)
+    answers = answers_to(examples, {**env, "OPSORCH_WORKERS": "2"})
     assert [answer.status for answer in answers] == [200] * len(answers)
     assert all(answer.json for answer in answers)
     assert {alert["id"] for alert in answers[-1].json} == {"al-001", "al-scenario-001"}

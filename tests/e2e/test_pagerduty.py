@@ -1,14 +1,27 @@
 """Dashboard, gateway, plugin and a fake PagerDuty, over real HTTP."""
 
-import contextlib
 import json
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import opsorch_plugins.pagerduty
+from tests.e2e.support import (
+    SECRET,
+    Json,
+    answered,
+    answers_to,
+    at,
+    command_lines,
+    env_of,
+    examples_of,
+    failed,
+    guarded_gateway,
+    limited,
+    lost_answers,
+    pages_are_not_passed_on,
+    sent_once,
+)
 from tests.fakes.pagerduty import (
     LINKS,
     State,
@@ -21,21 +34,8 @@ from tests.fakes.pagerduty import (
     ref,
 )
 from tests.fakes.server import FakeServer, Fault, Seen, serving
-from tests.harness import (
-    Answer,
-    Gateway,
-    free_port,
-    readme_examples,
-    run_curl,
-    running_gateway,
-)
+from tests.harness import Answer, Gateway, free_port
 
-Json = dict[str, Any]
-
-README = pathlib.Path(opsorch_plugins.pagerduty.__file__).with_name("README.md")
-WAYS = {"plugin": ("PLUGIN", "bundled:pagerduty"), "in-process": ("PROVIDER", "pagerduty")}
-
-SECRET = "a-secret-of-the-e2e-test"
 SENDER = "ann@example.com"
 CORE = a_team("PTCORE1", "Core")
 API = a_service("PSAPI01", "api", CORE)
@@ -70,23 +70,6 @@ def fake() -> Iterator[FakeServer]:
         yield server
 
 
-@pytest.fixture(autouse=True)
-def no_faults_left(fake: FakeServer) -> Iterator[None]:
-    """A fault that a test queued is met in this test."""
-    yield
-    assert not fake.faults
-
-
-def env_of(way: str, incident: Json, service: Json) -> dict[str, str]:
-    kind, value = WAYS[way]
-    return {
-        f"OPSORCH_INCIDENT_{kind}": value,
-        "OPSORCH_INCIDENT_CONFIG": json.dumps(incident),
-        f"OPSORCH_SERVICE_{kind}": value,
-        "OPSORCH_SERVICE_CONFIG": json.dumps(service),
-    }
-
-
 def config_for(url: str) -> Json:
     return {
         "apiToken": SECRET,
@@ -97,25 +80,12 @@ def config_for(url: str) -> Json:
     }
 
 
-@pytest.fixture(scope="module", params=WAYS)
-def gateway(request: pytest.FixtureRequest, fake: FakeServer) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def gateway(way: str, fake: FakeServer) -> Iterator[Gateway]:
     config = config_for(fake.url)
-    with running_gateway(env_of(request.param, config, config)) as running:
+    env = env_of("pagerduty", way, {"INCIDENT": config, "SERVICE": config})
+    with guarded_gateway(env) as running:
         yield running
-        assert SECRET not in running.log()
-
-
-def answered(answer: Answer, status: int = 200) -> Any:
-    assert answer.status == status, answer.body
-    assert SECRET not in str(answer)
-    return answer.json
-
-
-def failed(answer: Answer, status: int, code: str) -> Json:
-    assert (answer.status, answer.json["code"]) == (status, code), answer.body
-    assert SECRET not in str(answer)
-    body: Json = answer.json
-    return body
 
 
 def create(gateway: Gateway, **given: Any) -> Json:
@@ -253,8 +223,7 @@ def test_rate_limits(gateway: Gateway, fake: FakeServer) -> None:
         gateway.request("POST", "/incidents/query", {}),
         gateway.request("POST", "/incidents/PSPECIAL/timeline", {"body": "x"}),
     ):
-        failed(answer, 429, "rate_limited")
-        assert answer.headers["Retry-After"] == "77"
+        limited(answer, 77)
 
 
 def is_create(seen: Seen) -> bool:
@@ -269,37 +238,25 @@ def test_timeouts(gateway: Gateway, fake: FakeServer) -> None:
     assert answered(gateway.request("POST", "/services/query", {}))
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "code"),
-    [
-        (Fault(hang=True, apply_first=True, when=is_create), 504, "upstream_timeout"),
-        (Fault(drop=True, apply_first=True, when=is_create), 502, "upstream_unreachable"),
-    ],
-)
+@pytest.mark.parametrize(("fault", "status", "code"), lost_answers(is_create))
 def test_a_create_whose_answer_is_lost(
     gateway: Gateway, fake: FakeServer, fault: Fault, status: int, code: str
 ) -> None:
     """It is sent once, and the caller is told that it may have taken effect."""
-    before = fake.count("POST")
     fake.fail_next(fault)
     title = f"Once, {code}, {gateway.port}"
-    told = failed(gateway.request("POST", "/incidents", {"title": title}), status, code)
-    assert told["outcome"] == "unknown"
-    assert fake.count("POST") == before + 1
+
+    def write() -> Answer:
+        return gateway.request("POST", "/incidents", {"title": title})
+
+    sent_once(fake, "", write, status, code)
     found = answered(gateway.request("POST", "/incidents/query", {"query": title}))
     assert [incident["title"] for incident in found] == [title]
 
 
 def test_other_failures_of_the_server(gateway: Gateway, fake: FakeServer) -> None:
     """They are 502, without the server's page."""
-    for fault in (
-        Fault(status=500, body=f"<html>{SECRET}</html>"),
-        Fault(status=200, body="<html>please log in</html>"),
-        Fault(status=302, headers={"Location": "https://login.example.com/"}),
-    ):
-        fake.fail_next(fault)
-        told = failed(gateway.request("POST", "/incidents/query", {}), 502, "provider_error")
-        assert "<html>" not in told["message"]
+    pages_are_not_passed_on(fake, lambda: gateway.request("POST", "/incidents/query", {}))
 
 
 def test_a_lost_connection_is_bridged(gateway: Gateway, fake: FakeServer) -> None:
@@ -308,39 +265,28 @@ def test_a_lost_connection_is_bridged(gateway: Gateway, fake: FakeServer) -> Non
     assert answered(gateway.request("GET", "/incidents/PSPECIAL"))["id"] == "PSPECIAL"
 
 
-def command_lines() -> str:
-    """The command line of every process that there is."""
-    lines = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            lines.append(path.read_bytes().decode(errors="replace").replace("\0", " "))
-    return "\n".join(lines)
-
-
-def test_no_command_line_holds_a_secret(gateway: Gateway, request: pytest.FixtureRequest) -> None:
+def test_no_command_line_holds_a_secret(gateway: Gateway, way: str) -> None:
     """Configurations travel over pipes."""
     answered(gateway.request("GET", "/incidents/PSPECIAL"))
     lines = command_lines()
     assert SECRET not in lines
-    if request.node.callspec.params["gateway"] == "plugin":
+    if way == "plugin":
         assert "pagerduty" in lines
 
 
-@pytest.mark.parametrize("way", WAYS)
 def test_wrong_addresses_and_settings(way: str) -> None:
     """A server that is not there, and a setting that does not fit, are told by name."""
     address = f"127.0.0.1:{free_port()}"
     service = {"apiToken": SECRET, "apiURL": f"http://{address}"}
     incident = {"apiToken": SECRET, "fromEmail": "not-an-email", "apiURL": f"http://{address}"}
-    with running_gateway(env_of(way, incident, service)) as gateway:
+    env = env_of("pagerduty", way, {"INCIDENT": incident, "SERVICE": service})
+    with guarded_gateway(env) as gateway:
         answer = gateway.request("POST", "/services/query", {})
         assert address in failed(answer, 502, "upstream_unreachable")["message"]
         told = failed(gateway.request("POST", "/incidents/query", {}), 502, "invalid_config")
         assert "serviceID" in told["message"] and "fromEmail" in told["message"]
         assert "not-an-email" not in told["message"]
         assert gateway.request("GET", "/health").status == 200
-        log = gateway.log()
-    assert SECRET not in log
 
 
 def test_the_readme_works_as_written() -> None:
@@ -350,16 +296,9 @@ def test_the_readme_works_as_written() -> None:
     state.services.append(a_service("PIJ90N7", "Default"))
     described = {"id": "PT4KHLK", "title": "Disk nearly full", "priority": ref("priority", P2)}
     state.incidents.append(an_incident(1234, API, **described))
-    examples = readme_examples(README)
-    assert len(examples.curls) == 9
+    examples = examples_of("pagerduty", curls=9)
     with serving(make_app(state)) as fake:
-        env = {
-            name: value.replace("https://api.pagerduty.com", fake.url)
-            for name, value in examples.env.items()
-        }
-        assert all(fake.url in value for name, value in env.items() if name.endswith("_CONFIG"))
-        with running_gateway(env) as gateway:
-            answers = [run_curl(command, gateway) for command in examples.curls]
+        answers = answers_to(examples, at(fake.url, examples.env, "https://api.pagerduty.com"))
     assert [answer.status for answer in answers] == [200, 200, 200, 201, 200, 201, 200, 200, 200]
     assert all(answer.json for answer in answers)
     assert answers[7].json["status"] == "resolved"

@@ -1,4 +1,4 @@
-"""The README's first screen: its curl gives its answer, from the settings that `make run` writes."""
+"""The README's first screen: its curl gives its answer, from the settings of `make run`."""
 
 import json
 import pathlib

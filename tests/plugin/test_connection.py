@@ -11,10 +11,12 @@ from opsorch.errors import InvalidConfig
 from opsorch.observability.redact import Secret
 from opsorch.plugin.config import ConfigSpec, Field, Kind, Unfit
 from opsorch.plugin.connection import (
+    BASIC_AUTH_FIELDS,
     CONNECTION_FIELDS,
     CONNECTION_RULES,
     basic_auth,
     connection_of,
+    paired_credentials,
     without_userinfo,
 )
 
@@ -101,6 +103,17 @@ def test_a_place_in_a_list_follows_the_field_without_a_blank() -> None:
 
     with pytest.raises(InvalidConfig, match=r"field things\[1\] must be a thing"):
         ConfigSpec("acme", (Field("things", Kind(refuse, {})),)).parse({"things": ["x"]})
+
+
+def test_user_and_password_come_together() -> None:
+    """Under the documented names and the other; the password is a secret."""
+    spec = ConfigSpec("acme", BASIC_AUTH_FIELDS, (paired_credentials,))
+    settings = spec.parse({"user": "ops", "password": "x"})
+    assert settings == {"username": "ops", "password": Secret("x")}
+    assert spec.parse({}) == {"username": None, "password": None}
+    for alone in ({"username": "ops"}, {"password": "x"}):
+        with pytest.raises(InvalidConfig, match="username and password must be given together"):
+            spec.parse(alone)
 
 
 def test_basic_auth_is_utf8() -> None:

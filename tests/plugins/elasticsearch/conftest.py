@@ -1,28 +1,15 @@
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests_mock
 
-from opsorch.deadline import Deadline
-from opsorch.plugin import Call
 from opsorch_plugins.elasticsearch import logs
 from opsorch_plugins.elasticsearch.provider import ElasticsearchLogs
 from tests.fakes.elasticsearch import State, make_app, seeded
 from tests.plugins.elasticsearch.support import ADDRESS, NOW, answered_by
-
-
-@pytest.fixture
-def http() -> Iterator[requests_mock.Mocker]:
-    """Every request that is not registered fails as unreachable."""
-    with requests_mock.Mocker() as mocker:
-        yield mocker
-
-
-@pytest.fixture
-def call() -> Call:
-    return Call(Deadline.after(30.0))
+from tests.plugins.support import unhurried
 
 
 @pytest.fixture
@@ -33,20 +20,13 @@ def fixed_now(monkeypatch: pytest.MonkeyPatch) -> datetime.datetime:
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    """The waits between tries, instead of waiting."""
-    return []
-
-
-@pytest.fixture
 def logs_of(pauses: list[float]) -> Callable[..., ElasticsearchLogs]:
     """Build a provider that does not wait between tries."""
 
     def build(**config: Any) -> ElasticsearchLogs:
         needed = {} if "cloudID" in config else {"addresses": [ADDRESS]}
         provider = ElasticsearchLogs({**needed, **config})
-        provider.cluster._sleep = pauses.append
-        provider.cluster._jitter = lambda: 0.0
+        unhurried(provider.cluster, pauses)
         return provider
 
     return build

@@ -52,7 +52,7 @@ def test_a_point_in_time_is_opened_read_and_closed(
     http.delete(CLOSE, json={"succeeded": True})
     found = logs_of(flavor=flavor).query(MANY, call)["entries"]
     assert [entry["message"] for entry in found] == [f"m{n}" for n in range(2500)]
-    calls = ["POST /logs-%2a/_pit", *["POST /_search"] * 3, "DELETE /_pit"]
+    calls = ["POST /logs-%2A/_pit", *["POST /_search"] * 3, "DELETE /_pit"]
     assert made(http) == (["GET /"] if flavor == "auto" else []) + calls
     first, second, third = (sent(http, at) for at in (-4, -3, -2))
     assert first["pit"] == {"id": "p1", "keep_alive": "1m"}
@@ -164,7 +164,7 @@ def test_when_time_runs_out_what_there_is_is_answered(
     found = provider.query({"limit": 5000}, Call(deadline))["entries"]
     assert len(found) == 30
     assert all(entry["metadata"]["partial"] for entry in found)
-    assert made(http)[-1] == ("DELETE /_pit" if pits else "POST /logs-%2a/_search")
+    assert made(http)[-1] == ("DELETE /_pit" if pits else "POST /logs-%2A/_search")
 
 
 def test_a_page_that_is_not_full_is_the_last(
@@ -197,11 +197,11 @@ def test_opening_is_sent_once_more_only_without_a_connection(
     http.delete(CLOSE, json={})
     provider = logs_of(flavor="elasticsearch")
     assert provider.query(MANY, call) == {"entries": []}
-    assert made(http).count("POST /logs-%2a/_pit") == 2
+    assert made(http).count("POST /logs-%2A/_pit") == 2
     http.post(OPEN, status_code=503)
     with pytest.raises(OpsOrchError, match="503"):
         provider.query(MANY, call)
-    assert made(http).count("POST /logs-%2a/_pit") == 3
+    assert made(http).count("POST /logs-%2A/_pit") == 3
 
 
 @pytest.mark.usefixtures("fixed_now")

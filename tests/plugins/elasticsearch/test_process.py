@@ -1,6 +1,5 @@
 """The plugin as a real process against a fake cluster over real HTTP."""
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from opsorch_plugins.elasticsearch.provider import ElasticsearchLogs
 from tests.fakes.elasticsearch import State, make_app, seeded
 from tests.fakes.server import FakeServer, Fault, Seen, serving
 from tests.harness import free_port
-
-Json = dict[str, Any]
+from tests.plugins.support import Json, Plugin
 
 ALL = {"start": "2024-05-06T06:00:00Z", "end": "2024-05-06T07:00:00Z"}
 SECRET = "a-secret-of-the-test"
@@ -31,32 +29,24 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
+class Logs(Plugin):
     """A plugin process with its configuration."""
 
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, payload: Any = None, method: str = "log.query", **context: Any) -> Json:
-        return self.process.call(method, payload, config=self.config, context=context or None)
-
     def entries(self, payload: Json) -> list[Json]:
-        found: list[Json] = self({**ALL, **payload})["result"]["entries"]
+        found: list[Json] = self("log.query", {**ALL, **payload})["entries"]
         return found
 
-    def error(self, payload: Any = None, **context: Any) -> Json:
-        error: Json = self({**ALL, **(payload or {})}, **context)["error"]
-        return error
+    def refused(self, payload: Json | None = None, **context: Any) -> Json:
+        return self.error("log.query", {**ALL, **(payload or {})}, **context)
 
 
 @pytest.fixture
-def plugin(fake: FakeServer) -> Iterator[Plugin]:
+def plugin(fake: FakeServer) -> Iterator[Logs]:
     with run_plugin(ElasticsearchLogs) as process:
-        yield Plugin(process, {"addresses": [fake.url]})
+        yield Logs(process, {"addresses": [fake.url]}, SECRET)
 
 
-def test_a_query_with_every_filter(plugin: Plugin) -> None:
+def test_a_query_with_every_filter(plugin: Logs) -> None:
     """What comes back fits all of them."""
     payload = {
         "expression": {
@@ -76,7 +66,7 @@ def test_a_query_with_every_filter(plugin: Plugin) -> None:
 
 
 @pytest.mark.parametrize("opensearch", [False, True])
-def test_many_pages(plugin: Plugin, state: State, fake: FakeServer, opensearch: bool) -> None:
+def test_many_pages(plugin: Logs, state: State, fake: FakeServer, opensearch: bool) -> None:
     """Each entry once, and nothing stays open."""
     state.opensearch = opensearch
     plugin.config["pageSize"] = 100
@@ -86,14 +76,14 @@ def test_many_pages(plugin: Plugin, state: State, fake: FakeServer, opensearch: 
     assert fake.count("DELETE") == 1
 
 
-def test_credentials_reach_the_server(plugin: Plugin, state: State) -> None:
+def test_credentials_reach_the_server(plugin: Logs, state: State) -> None:
     """Without them the server refuses, with them it answers; too few rights are named."""
     state.basic_auth("ops", SECRET)
     state.basic_auth("weak", SECRET, reads=False)
     state.api_key("an-id", SECRET)
-    assert plugin.error()["code"] == "auth_failed"
+    assert plugin.refused()["code"] == "auth_failed"
     plugin.config |= {"username": "weak", "password": SECRET}
-    refused = plugin.error()
+    refused = plugin.refused()
     assert refused["code"] == "auth_failed" and "read on indexPattern" in refused["message"]
     plugin.config["username"] = "ops"
     assert len(plugin.entries({"limit": 5})) == 5
@@ -101,44 +91,44 @@ def test_credentials_reach_the_server(plugin: Plugin, state: State) -> None:
     assert len(plugin.entries({"limit": 5})) == 5
 
 
-def test_describe_and_check(plugin: Plugin, state: State) -> None:
+def test_describe_and_check(plugin: Logs, state: State) -> None:
     """The check goes the same way as queries."""
-    assert plugin(method="plugin.describe")["result"]["methods"] == ["log.query"]
-    checked = plugin(method="plugin.check")["result"]
+    assert plugin("plugin.describe")["methods"] == ["log.query"]
+    checked = plugin("plugin.check")
     assert [check["name"] for check in checked["checks"]] == [
         *("configuration", "cluster", "indexPattern")
     ]
     assert checked["ok"] is True
     state.api_key("other", "other")
-    refused = plugin(method="plugin.check")["result"]
+    refused = plugin("plugin.check")
     assert refused["ok"] is False
     assert "401" in refused["checks"][0]["message"]
 
 
-def test_errors_have_their_codes(plugin: Plugin, fake: FakeServer, state: State) -> None:
+def test_errors_have_their_codes(plugin: Logs, fake: FakeServer, state: State) -> None:
     """What a person can do about it decides the code; the plugin lives on."""
     lucene = {"expression": {"search": "a:("}}
     plugin.config["searchMode"] = "lucene"
-    refused = plugin.error(lucene)
+    refused = plugin.refused(lucene)
     assert refused["code"] == "bad_request" and "Failed to parse query" in refused["message"]
     plugin.config["indexPattern"] = "no-such-index"
-    assert plugin.error()["code"] == "not_found"
+    assert plugin.refused()["code"] == "not_found"
     plugin.config["indexPattern"] = "no-such-*"
     assert plugin.entries({}) == []
     state.busy = 3
-    limited = plugin.error()
+    limited = plugin.refused()
     assert (limited["code"], limited["retryAfter"]) == ("rate_limited", 1)
     fake.fail_next(Fault(status=429, headers={"Retry-After": "3600"}))
-    assert plugin.error()["retryAfter"] == 3600
+    assert plugin.refused()["retryAfter"] == 3600
     fake.fail_next(Fault(status=200, body="<html>"))
-    assert plugin.error()["code"] == "provider_error"
+    assert plugin.refused()["code"] == "provider_error"
     plugin.config = {"addresses": "odd-value"}
-    invalid = plugin.error()
+    invalid = plugin.refused()
     assert invalid["code"] == "invalid_config"
     assert "addresses[0]" in invalid["message"] and "odd-value" not in invalid["message"]
 
 
-def test_a_passing_trouble_is_bridged(plugin: Plugin, fake: FakeServer) -> None:
+def test_a_passing_trouble_is_bridged(plugin: Logs, fake: FakeServer) -> None:
     """A lost connection and a 503 cost time, not the answer."""
     fake.fail_next(Fault(drop=True))
     fake.fail_next(Fault(status=503))
@@ -146,25 +136,25 @@ def test_a_passing_trouble_is_bridged(plugin: Plugin, fake: FakeServer) -> None:
     assert len(fake.seen) == 3
 
 
-def test_a_dead_node_is_left_for_a_live_one(plugin: Plugin, fake: FakeServer) -> None:
+def test_a_dead_node_is_left_for_a_live_one(plugin: Logs, fake: FakeServer) -> None:
     """Without a wait."""
     plugin.config["addresses"] = [f"http://127.0.0.1:{free_port()}", fake.url]
     assert len(plugin.entries({"limit": 3})) == 3
 
 
-def test_a_silent_server_is_a_timeout_within_the_budget(plugin: Plugin, fake: FakeServer) -> None:
+def test_a_silent_server_is_a_timeout_within_the_budget(plugin: Logs, fake: FakeServer) -> None:
     """The answer comes before the gateway would give up, and the next call is answered."""
     plugin.entries({"limit": 1})
     fake.fail_next(Fault(hang=True))
     began = time.monotonic()
-    late = plugin.error(timeoutMs=2000)
+    late = plugin.refused(timeoutMs=2000)
     assert late["code"] == "upstream_timeout"
     assert time.monotonic() - began < 10
     assert len(plugin.entries({"limit": 1})) == 1
 
 
 def test_a_page_that_does_not_come_leaves_no_point_in_time(
-    plugin: Plugin, fake: FakeServer, state: State
+    plugin: Logs, fake: FakeServer, state: State
 ) -> None:
     """It is closed although the time is over."""
 
@@ -173,15 +163,15 @@ def test_a_page_that_does_not_come_leaves_no_point_in_time(
 
     fake.fail_next(Fault(hang=True, when=is_second_page))
     plugin.config["pageSize"] = 100
-    assert plugin.error({"limit": 500}, timeoutMs=2000)["code"] == "upstream_timeout"
+    assert plugin.refused({"limit": 500}, timeoutMs=2000)["code"] == "upstream_timeout"
     assert state.open_pits == {}
 
 
-def test_a_missing_server_is_unreachable(plugin: Plugin) -> None:
+def test_a_missing_server_is_unreachable(plugin: Logs) -> None:
     """Host and port are told."""
     address = f"127.0.0.1:{free_port()}"
     plugin.config["addresses"] = [f"http://{address}"]
-    error = plugin.error()
+    error = plugin.refused()
     assert error["code"] == "upstream_unreachable"
     assert address in error["message"] and "refused" in error["message"]
 

@@ -54,7 +54,7 @@ def test_a_query_is_one_bool_of_filters(
     }
     found = as_json(logs_of().query(payload, call))
     body = sent(http)
-    assert http.last_request.path == "/logs-%2a/_search"
+    assert http.last_request.path == "/logs-%2A/_search"
     assert http.last_request.headers["Content-Type"] == "application/json"
     assert http.last_request.headers["Accept"] == "application/json"
     assert "gzip" in http.last_request.headers["Accept-Encoding"]

@@ -1,37 +1,11 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests_mock
 
-from opsorch.deadline import Deadline
-from opsorch.plugin import Call
 from opsorch_plugins.github.provider import GitHubDeployments, GitHubTeams, GitHubTickets
 from tests.plugins.github.support import TOKEN
-
-
-@pytest.fixture
-def http() -> Iterator[requests_mock.Mocker]:
-    """Every request that is not registered fails as unreachable."""
-    with requests_mock.Mocker() as mocker:
-        yield mocker
-
-
-@pytest.fixture
-def call() -> Call:
-    return Call(Deadline.after(30.0))
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    """The waits between tries, instead of waiting."""
-    return []
-
-
-def _unhurried(provider: Any, pauses: list[float]) -> Any:
-    provider.github.upstream._sleep = pauses.append
-    provider.github.upstream._jitter = lambda: 0.0
-    return provider
+from tests.plugins.support import unhurried
 
 
 @pytest.fixture
@@ -40,7 +14,9 @@ def tickets_of(pauses: list[float]) -> Callable[..., GitHubTickets]:
 
     def build(**config: Any) -> GitHubTickets:
         given = {"token": TOKEN, "owner": "acme", "repo": "web", **config}
-        return _unhurried(GitHubTickets(given), pauses)
+        provider = GitHubTickets(given)
+        unhurried(provider.github.upstream, pauses)
+        return provider
 
     return build
 
@@ -51,7 +27,9 @@ def deployments_of(pauses: list[float]) -> Callable[..., GitHubDeployments]:
 
     def build(**config: Any) -> GitHubDeployments:
         given = {"token": TOKEN, "owner": "acme", "repo": "web", **config}
-        return _unhurried(GitHubDeployments(given), pauses)
+        provider = GitHubDeployments(given)
+        unhurried(provider.github.upstream, pauses)
+        return provider
 
     return build
 
@@ -62,6 +40,8 @@ def teams_of(pauses: list[float]) -> Callable[..., GitHubTeams]:
 
     def build(**config: Any) -> GitHubTeams:
         given = {"token": TOKEN, "organization": "acme", **config}
-        return _unhurried(GitHubTeams(given), pauses)
+        provider = GitHubTeams(given)
+        unhurried(provider.github.upstream, pauses)
+        return provider
 
     return build

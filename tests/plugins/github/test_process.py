@@ -1,9 +1,7 @@
 """The plugin as a real process against a fake GitHub over real HTTP."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,8 +11,7 @@ from opsorch_plugins.github.provider import GitHubDeployments, GitHubTeams, GitH
 from tests.fakes.github import State, a_deployment, a_run, a_team, an_issue, make_app
 from tests.fakes.server import FakeServer, Fault, serving
 from tests.harness import free_port
-
-Json = dict[str, Any]
+from tests.plugins.support import Plugin
 
 TOKEN = "ghp_a-secret-of-the-test"
 
@@ -48,25 +45,6 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
-    """A plugin process with its configuration."""
-
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, method: str, payload: Any = None, **context: Any) -> Any:
-        frame = self.process.call(method, payload, config=self.config, context=context or None)
-        assert "error" not in frame, frame
-        return frame["result"]
-
-    def error(self, method: str, payload: Any = None, **context: Any) -> Json:
-        frame = self.process.call(method, payload, config=self.config, context=context or None)
-        assert TOKEN not in str(frame)
-        error: Json = frame["error"]
-        return error
-
-
 def running(provider_class: type[Provider], fake: FakeServer) -> Iterator[Plugin]:
     config = {
         "token": TOKEN,
@@ -77,7 +55,7 @@ def running(provider_class: type[Provider], fake: FakeServer) -> Iterator[Plugin
         "timeoutSeconds": 5,
     }
     with run_plugin(provider_class) as process:
-        yield Plugin(process, config)
+        yield Plugin(process, config, TOKEN)
 
 
 @pytest.fixture

@@ -1,31 +1,11 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests_mock
 
-from opsorch.deadline import Deadline
-from opsorch.plugin import Call
 from opsorch_plugins.jira.provider import JiraTickets
 from tests.plugins.jira.support import CONFIG
-
-
-@pytest.fixture
-def http() -> Iterator[requests_mock.Mocker]:
-    """Every request that is not registered fails as unreachable."""
-    with requests_mock.Mocker(case_sensitive=True) as mocker:
-        yield mocker
-
-
-@pytest.fixture
-def call() -> Call:
-    return Call(Deadline.after(30.0))
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    """The waits between tries, instead of waiting."""
-    return []
+from tests.plugins.support import unhurried
 
 
 @pytest.fixture
@@ -34,8 +14,7 @@ def tickets_of(pauses: list[float]) -> Callable[..., JiraTickets]:
 
     def build(**config: Any) -> JiraTickets:
         provider = JiraTickets({**CONFIG, **config})
-        provider.jira.upstream._sleep = pauses.append
-        provider.jira.upstream._jitter = lambda: 0.0
+        unhurried(provider.jira.upstream, pauses)
         return provider
 
     return build

@@ -74,6 +74,7 @@ def test_a_value_stays_in_its_quotes(value: str) -> None:
     assert (token.kind, token.text) == ("string", _as_kept(value))
 
 
+@pytest.mark.case("jira", 5)
 @settings(max_examples=500, deadline=None)
 @given(HOSTILE)
 @example("foo AND")
@@ -89,6 +90,7 @@ def test_a_text_search_is_words_only(words: str) -> None:
 SENDABLE = HOSTILE.map(lambda text: "".join(c for c in text if not "\ud800" <= c <= "\udfff"))
 
 
+@pytest.mark.case("jira", 4)
 @settings(max_examples=300, deadline=None)
 @given(
     st.fixed_dictionaries(

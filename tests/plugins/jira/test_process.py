@@ -1,19 +1,17 @@
 """The plugin as a real process against a site that evaluates its JQL and checks its documents."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from opsorch.plugin.testing import PluginProcess, run_plugin
+from opsorch.plugin.testing import run_plugin
 from opsorch_plugins.jira.provider import JiraTickets
 from tests.fakes.jira import State, make_app, status
 from tests.fakes.server import FakeServer, Fault, Seen, serving
 from tests.harness import free_port
-
-Json = dict[str, Any]
+from tests.plugins.support import Json, Plugin
 
 ANN: Json = {
     "accountId": "acc-ann",
@@ -46,30 +44,15 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
+class Tickets(Plugin):
     """A plugin process with its configuration."""
-
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, method: str, payload: Any = None, **context: Any) -> Any:
-        reply = self.process.call(method, payload, config=self.config, context=context or None)
-        assert "error" not in reply, reply
-        return reply["result"]
-
-    def error(self, method: str, payload: Any = None, **context: Any) -> Json:
-        reply = self.process.call(method, payload, config=self.config, context=context or None)
-        error: Json = reply["error"]
-        assert self.config.get("apiToken", "?") not in str(error)
-        return error
 
     def titles(self, **query: Any) -> list[str]:
         return [ticket["title"] for ticket in self("ticket.query", query)]
 
 
 @pytest.fixture
-def plugin(fake: FakeServer, state: State) -> Iterator[Plugin]:
+def plugin(fake: FakeServer, state: State) -> Iterator[Tickets]:
     config = {
         "apiURL": fake.url,
         "email": state.email,
@@ -77,10 +60,10 @@ def plugin(fake: FakeServer, state: State) -> Iterator[Plugin]:
         "projectKey": state.project,
     }
     with run_plugin(JiraTickets) as process:
-        yield Plugin(process, config)
+        yield Tickets(process, config, state.token)
 
 
-def test_the_site_finds_what_is_asked_for(plugin: Plugin) -> None:
+def test_the_site_finds_what_is_asked_for(plugin: Tickets) -> None:
     """Each filter means to the site what it means here."""
     assert plugin.titles() == ["Odd one", "Old thing", "Login bug", "Disk full"]
     assert plugin.titles(query="LOGIN") == ["Login bug"]
@@ -100,7 +83,7 @@ def test_the_site_finds_what_is_asked_for(plugin: Plugin) -> None:
     assert plugin.titles(metadata={"jql": 'labels = db OR project = "SECRET"'}) == ["Disk full"]
 
 
-def test_a_hostile_value_is_only_a_value(plugin: Plugin) -> None:
+def test_a_hostile_value_is_only_a_value(plugin: Tickets) -> None:
     """It finds the one issue that has it as a label, and nothing of another project."""
     assert plugin.titles(scope={"team": HOSTILE}) == ["Odd one"]
     assert plugin.titles(metadata={"labels": HOSTILE}) == ["Odd one"]
@@ -109,7 +92,7 @@ def test_a_hostile_value_is_only_a_value(plugin: Plugin) -> None:
     assert (error["code"], "does not exist" in error["message"]) == ("bad_request", True)
 
 
-def test_short_pages_are_all_read(plugin: Plugin, state: State, fake: FakeServer) -> None:
+def test_short_pages_are_all_read(plugin: Tickets, state: State, fake: FakeServer) -> None:
     """The site decides how long a page is."""
     for number in range(20):
         state.add(f"Row {number}")
@@ -119,7 +102,7 @@ def test_short_pages_are_all_read(plugin: Plugin, state: State, fake: FakeServer
     assert len(plugin.titles(query="row", limit=8)) == 8
 
 
-def test_a_ticket_lives(plugin: Plugin, state: State) -> None:
+def test_a_ticket_lives(plugin: Tickets, state: State) -> None:
     """Created, found before the search knows of it, changed, moved, closed with a comment."""
     made = plugin(
         "ticket.create",
@@ -168,7 +151,7 @@ def test_a_ticket_lives(plugin: Plugin, state: State) -> None:
     assert len(state.comments[made["key"]]) == 2
 
 
-def test_the_sites_refusals_reach_the_caller(plugin: Plugin, state: State) -> None:
+def test_the_sites_refusals_reach_the_caller(plugin: Tickets, state: State) -> None:
     """In its own words."""
     for fields, words in (
         ({"issueType": "Epos"}, "issuetype: Specify a valid issuetype"),
@@ -185,7 +168,7 @@ def test_the_sites_refusals_reach_the_caller(plugin: Plugin, state: State) -> No
     assert "not editable" in error["message"]
 
 
-def test_describe_and_check(plugin: Plugin, state: State) -> None:
+def test_describe_and_check(plugin: Tickets, state: State) -> None:
     """Missing permissions are named, and so is a token that does not count."""
     assert plugin("plugin.describe")["capability"] == "ticket"
     assert plugin("plugin.check")["ok"] is True
@@ -206,7 +189,7 @@ def is_create(seen: Seen) -> bool:
 
 
 def test_a_create_whose_answer_is_lost_is_sent_once(
-    plugin: Plugin, fake: FakeServer, state: State
+    plugin: Tickets, fake: FakeServer, state: State
 ) -> None:
     """It may have happened, and the error says so; here it has."""
     before = len(state.issues)
@@ -221,7 +204,7 @@ def test_a_create_whose_answer_is_lost_is_sent_once(
     assert len(state.issues) == before + 2
 
 
-def test_failures_on_the_way(plugin: Plugin, fake: FakeServer) -> None:
+def test_failures_on_the_way(plugin: Tickets, fake: FakeServer) -> None:
     """Reads bridge what passes; the rest has its code, in time."""
     fake.fail_next(Fault(drop=True))
     fake.fail_next(Fault(status=503))
@@ -237,7 +220,7 @@ def test_failures_on_the_way(plugin: Plugin, fake: FakeServer) -> None:
     assert len(plugin.titles()) == 4
 
 
-def test_a_missing_site_is_unreachable(plugin: Plugin) -> None:
+def test_a_missing_site_is_unreachable(plugin: Tickets) -> None:
     """Host and port are told; a write that never left has no unknown outcome."""
     address = f"127.0.0.1:{free_port()}"
     plugin.config["apiURL"] = f"http://{address}"

@@ -1,9 +1,7 @@
 """The plugin as a real process against a fake account over real HTTP."""
 
-import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -20,8 +18,7 @@ from tests.fakes.pagerduty import (
 )
 from tests.fakes.server import FakeServer, Fault, serving
 from tests.harness import free_port
-
-Json = dict[str, Any]
+from tests.plugins.support import Json, Plugin
 
 TOKEN = "a-secret-of-the-test"
 CORE = a_team("PTCORE1", "Core")
@@ -47,24 +44,6 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
-    """A plugin process with its configuration."""
-
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, method: str, payload: Any = None, **context: Any) -> Any:
-        frame = self.process.call(method, payload, config=self.config, context=context or None)
-        assert "error" not in frame, frame
-        return frame["result"]
-
-    def error(self, method: str, payload: Any = None, **context: Any) -> Json:
-        frame = self.process.call(method, payload, config=self.config, context=context or None)
-        error: Json = frame["error"]
-        return error
-
-
 def config_for(fake: FakeServer) -> Json:
     return {
         "apiToken": TOKEN,
@@ -77,7 +56,7 @@ def config_for(fake: FakeServer) -> Json:
 @pytest.fixture
 def incidents(fake: FakeServer) -> Iterator[Plugin]:
     with run_plugin(PagerDutyIncidents) as process:
-        yield Plugin(process, config_for(fake))
+        yield Plugin(process, config_for(fake), TOKEN)
 
 
 def test_the_life_of_an_incident(incidents: Plugin, fake: FakeServer) -> None:
@@ -143,7 +122,7 @@ def test_a_refused_include_is_done_without(incidents: Plugin, state: State) -> N
 def test_services(fake: FakeServer) -> None:
     """By name, tag, team and id."""
     with run_plugin(PagerDutyServices) as process:
-        services = Plugin(process, config_for(fake))
+        services = Plugin(process, config_for(fake), TOKEN)
         assert [s["name"] for s in services("service.query", {})] == ["api", "web"]
         for payload in (
             {"name": "AP"},

@@ -1,7 +1,6 @@
 """The plugin as a real process against a fake server over real HTTP."""
 
 import contextlib
-import dataclasses
 import socket
 import struct
 import threading
@@ -17,8 +16,7 @@ from opsorch_plugins.prometheus.provider import PrometheusAlerts, PrometheusMetr
 from tests.fakes.prometheus import Series, State, make_app
 from tests.fakes.server import FakeServer, Fault, serving
 from tests.harness import free_port
-
-Json = dict[str, Any]
+from tests.plugins.support import Json, Plugin
 
 START = 1_714_975_200.0
 HOUR = {"start": "2024-05-06T06:00:00Z", "end": "2024-05-06T07:00:00Z", "step": 60}
@@ -64,31 +62,16 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
-    """A plugin process with its configuration."""
-
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, method: str, payload: Any = None, **context: Any) -> Json:
-        return self.process.call(method, payload, config=self.config, context=context or None)
-
-    def error(self, method: str, payload: Any = None, **context: Any) -> Json:
-        error: Json = self(method, payload, **context)["error"]
-        return error
-
-
 @pytest.fixture
 def metrics(fake: FakeServer) -> Iterator[Plugin]:
     with run_plugin(PrometheusMetrics) as process:
-        yield Plugin(process, {"url": fake.url})
+        yield Plugin(process, {"url": fake.url}, SECRET)
 
 
 @pytest.fixture
 def alerts(fake: FakeServer) -> Iterator[Plugin]:
     with run_plugin(PrometheusAlerts) as process:
-        yield Plugin(process, {"alertmanagerURL": fake.url})
+        yield Plugin(process, {"alertmanagerURL": fake.url}, SECRET)
 
 
 def query(**expression: Any) -> Json:
@@ -101,7 +84,7 @@ def test_metrics_are_filtered_grouped_and_aggregated(metrics: Plugin) -> None:
     payload = query(filters=filters, aggregation="sum", groupBy=["service"])
     payload["scope"] = {"service": "api", "environment": "prod"}
     payload["metadata"] = {"function": "rate", "range": "5m"}
-    [series] = metrics("metric.query", payload)["result"]
+    [series] = metrics("metric.query", payload)
     assert series["labels"] == {"service": "api"}
     assert series["points"][-1] == {"timestamp": "2024-05-06T07:00:00Z", "value": 3.0}
     assert len(series["points"]) == 61
@@ -111,29 +94,29 @@ def test_a_hostile_value_is_only_a_value(metrics: Plugin) -> None:
     """It finds the one series that has it as a label."""
     hostile = 'x"} or vector(1) or up{a="'
     payload = {**query(), "scope": {"service": hostile}}
-    [series] = metrics("metric.query", payload)["result"]
+    [series] = metrics("metric.query", payload)
     assert series["service"] == hostile
 
 
 def test_what_is_not_a_number_does_not_stop_the_plugin(metrics: Plugin) -> None:
     """A NaN is left out and counted, and the next call is answered."""
     for _ in range(2):
-        [series] = metrics("metric.query", query(metricName="broken"))["result"]
+        [series] = metrics("metric.query", query(metricName="broken"))
         assert series["metadata"]["droppedPoints"]["NaN"] >= 1
         assert all(point["value"] == 1.0 for point in series["points"])
 
 
 def test_describe_and_check(metrics: Plugin, state: State) -> None:
     """Descriptions and the check go the same way as queries."""
-    found = metrics("metric.describe", {"service": "api"})["result"]
+    found = metrics("metric.describe", {"service": "api"})
     assert [(d["name"], d["type"]) for d in found] == [("http_requests_total", "counter")]
     assert found[0]["labels"] == ["env", "method", "service"]
-    assert metrics("plugin.check")["result"]["ok"] is True
-    about = metrics("plugin.describe")["result"]
+    assert metrics("plugin.check")["ok"] is True
+    about = metrics("plugin.describe")
     assert (about["name"], about["capability"]) == ("prometheus", "metric")
     assert about["methods"] == ["metric.describe", "metric.query"]
     state.authorization = "Bearer other"
-    refused = metrics("plugin.check")["result"]
+    refused = metrics("plugin.check")
     assert refused["ok"] is False
     assert "401" in refused["checks"][0]["message"]
 
@@ -146,23 +129,23 @@ def test_alerts_are_filtered_by_the_server(alerts: Plugin, fake: FakeServer) -> 
         "scope": {"service": "api"},
         "metadata": {"matchers": ['alertname!="Slow"'], "receiver": "page."},
     }
-    [found] = alerts("alert.query", payload)["result"]
+    [found] = alerts("alert.query", payload)
     assert (found["title"], found["status"]) == ("Disk", "firing")
-    assert alerts("alert.get", {"id": found["id"]})["result"] == found
+    assert alerts("alert.get", {"id": found["id"]}) == found
     payload = {"statuses": ["silenced"], "metadata": {"silences": True}}
-    [muted] = alerts("alert.query", payload)["result"]
+    [muted] = alerts("alert.query", payload)
     assert muted["fields"]["silences"][0]["createdBy"] == "ops"
     before = len(fake.seen)
-    assert alerts("alert.query", {"statuses": ["resolved"]})["result"] == []
+    assert alerts("alert.query", {"statuses": ["resolved"]}) == []
     assert len(fake.seen) == before
 
 
 def test_groups_and_check_of_alerts(alerts: Plugin, state: State) -> None:
     """Groups add their labels; the check tells the version and no more."""
     state.groups = [{"labels": {"team": "a"}, "receiver": {}, "alerts": state.alerts[:1]}]
-    [found] = alerts("alert.query", {"metadata": {"groups": True}})["result"]
+    [found] = alerts("alert.query", {"metadata": {"groups": True}})
     assert found["fields"]["groupLabels"] == {"team": "a"}
-    result = alerts("plugin.check")["result"]
+    result = alerts("plugin.check")
     assert result["ok"] is True
     assert "not-for-callers" not in str(result)
 
@@ -176,16 +159,16 @@ def test_credentials_and_tenant_reach_the_server(metrics: Plugin, state: State) 
     metrics.config |= {"username": "ops", "password": SECRET}
     assert "set tenant" in metrics.error("metric.query", query())["message"]
     metrics.config["tenant"] = "one"
-    assert len(metrics("metric.query", query())["result"]) == 3
+    assert len(metrics("metric.query", query())) == 3
 
 
 def test_queries_by_post(metrics: Plugin, fake: FakeServer, state: State) -> None:
     """POST is used where configured, and GET where the server knows no POST."""
     metrics.config["httpMethod"] = "POST"
-    assert len(metrics("metric.query", query())["result"]) == 3
+    assert len(metrics("metric.query", query())) == 3
     assert fake.seen[-1].method == "POST"
     state.posts = False
-    assert len(metrics("metric.query", query())["result"]) == 3
+    assert len(metrics("metric.query", query())) == 3
     assert [seen.method for seen in fake.seen[-2:]] == ["POST", "GET"]
 
 
@@ -216,7 +199,7 @@ def test_a_passing_trouble_is_bridged(metrics: Plugin, fake: FakeServer) -> None
     """A lost connection and a 503 cost time, not the answer."""
     fake.fail_next(Fault(drop=True))
     fake.fail_next(Fault(status=503))
-    assert len(metrics("metric.query", query())["result"]) == 3
+    assert len(metrics("metric.query", query())) == 3
     assert len(fake.seen) == 3
 
 
@@ -229,7 +212,7 @@ def test_a_silent_server_is_a_timeout_within_the_budget(metrics: Plugin, fake: F
     assert late["code"] == "upstream_timeout"
     assert time.monotonic() - began < 10
     assert fake.url.removeprefix("http://") in late["message"]
-    assert len(metrics("metric.query", query())["result"]) == 3
+    assert len(metrics("metric.query", query())) == 3
 
 
 def test_a_missing_server_is_unreachable() -> None:
@@ -295,8 +278,7 @@ def test_a_server_that_drips_or_resets(serve: Any, code: str) -> None:
 def test_describe_answers_though_types_hang(metrics: Plugin, fake: FakeServer) -> None:
     """What the answer can do without gets only a part of the time."""
     fake.fail_next(Fault(hang=True, when=lambda seen: seen.path == "/api/v1/metadata"))
-    frame = metrics("metric.describe", {"service": "api"}, timeoutMs=2000)
-    [found] = frame["result"]
+    [found] = metrics("metric.describe", {"service": "api"}, timeoutMs=2000)
     assert found["type"] == "unknown"
     assert found["labels"] == ["env", "method", "service"]
 

@@ -1,6 +1,5 @@
 """The plugin as a real process against a fake Slack over real HTTP."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,8 @@ from opsorch_plugins.slack.provider import SlackMessaging
 from tests.fakes.server import FakeServer, Fault, serving
 from tests.fakes.slack import Channel, State, make_app
 from tests.harness import free_port
+from tests.plugins.support import Json, Plugin
 
-Json = dict[str, Any]
 SECRET = "xoxb-a-secret-of-the-process-test"
 OPS = "C0000000042"
 
@@ -29,72 +28,69 @@ def fake(state: State) -> Iterator[FakeServer]:
         yield server
 
 
-@dataclasses.dataclass
-class Plugin:
+class Slack(Plugin):
     """A plugin process with its configuration."""
 
-    process: PluginProcess
-    config: Json
-
-    def __call__(self, method: str, payload: Any = None, **context: Any) -> Json:
-        return self.process.call(method, payload, config=self.config, context=context or None)
-
     def send(self, channel: str, body: str = "hello", **more: Any) -> Json:
-        return self("messaging.send", {"channel": channel, "body": body, **more})
+        sent: Json = self("messaging.send", {"channel": channel, "body": body, **more})
+        return sent
+
+    def refused(self, channel: str, body: str = "hello") -> Json:
+        return self.error("messaging.send", {"channel": channel, "body": body})
 
 
 @pytest.fixture
-def slack(fake: FakeServer) -> Iterator[Plugin]:
+def slack(fake: FakeServer) -> Iterator[Slack]:
     with run_plugin(SlackMessaging) as process:
-        yield Plugin(process, {"token": SECRET, "apiURL": f"{fake.url}/api"})
+        yield Slack(process, {"token": SECRET, "apiURL": f"{fake.url}/api"}, SECRET)
 
 
-def test_a_message_and_its_thread(slack: Plugin, fake: FakeServer, state: State) -> None:
+def test_a_message_and_its_thread(slack: Slack, fake: FakeServer, state: State) -> None:
     """The id of the one result opens the thread of the other."""
-    first = slack.send("#ops", "**Disk** of `db1` <!channel>")["result"]
+    first = slack.send("#ops", "**Disk** of `db1` <!channel>")
     assert (first["channel"], first["sentAt"]) == (OPS, "2023-11-14T22:13:20.000100Z")
     assert first["url"] == f"https://acme.slack.com/archives/{OPS}/p1700000000000100"
-    reply = slack.send(OPS, "fixed", threadRef=first["id"])["result"]
+    reply = slack.send(OPS, "fixed", threadRef=first["id"])
     assert reply["metadata"]["thread_ts"] == first["id"]
-    again = slack.send(OPS, "really", threadRef=reply["url"])["result"]
+    again = slack.send(OPS, "really", threadRef=reply["url"])
     assert again["metadata"]["thread_ts"] == first["id"]
     assert fake.count("GET", "conversations.list") == 3
     assert state.posts[0]["text"] == "*Disk* of `db1` &lt;!channel&gt;"
     assert state.broadcasts == []
 
 
-def test_describe_and_check(slack: Plugin, state: State) -> None:
+def test_describe_and_check(slack: Slack, state: State) -> None:
     """The check tells who the bot is and what it may not do."""
-    about = slack("plugin.describe")["result"]
+    about = slack("plugin.describe")
     assert (about["name"], about["capability"]) == ("slack", "messaging")
-    assert slack("plugin.check")["result"]["ok"] is True
+    assert slack("plugin.check")["ok"] is True
     state.scopes = ("channels:read",)
-    result = slack("plugin.check")["result"]
+    result = slack("plugin.check")
     assert result["ok"] is False
     assert "grant the app the scope chat:write" in str(result)
     state.token = "another"
-    assert "invalid_auth" in str(slack("plugin.check")["result"])
+    assert "invalid_auth" in str(slack("plugin.check"))
 
 
-def test_failures(slack: Plugin, fake: FakeServer, state: State) -> None:
+def test_failures(slack: Slack, fake: FakeServer, state: State) -> None:
     """The protocol's errors, with what the caller needs to know of them."""
-    assert slack.send("C0000099999")["error"]["code"] == "not_found"
-    assert slack("messaging.nonsense")["error"]["code"] == "bad_request"
-    assert slack.send("", "x")["error"]["message"] == "channel is required"
+    assert slack.refused("C0000099999")["code"] == "not_found"
+    assert slack.error("messaging.nonsense")["code"] == "bad_request"
+    assert slack.refused("", "x")["message"] == "channel is required"
     fake.fail_next(Fault(status=429, headers={"Retry-After": "7"}))
-    assert slack.send(OPS)["error"]["retryAfter"] == 7
+    assert slack.refused(OPS)["retryAfter"] == 7
     fake.fail_next(Fault(apply_first=True, drop=True))
-    lost = slack.send(OPS)["error"]
+    lost = slack.refused(OPS)
     assert (lost["code"], lost["outcome"]) == ("upstream_unreachable", "unknown")
     assert len(state.posts) == 1
     fake.fail_next(Fault(apply_first=True, hang=True))
     before = len(fake.seen)
-    late = slack("messaging.send", {"channel": OPS, "body": "x"}, timeoutMs=1500)["error"]
+    late = slack.error("messaging.send", {"channel": OPS, "body": "x"}, timeoutMs=1500)
     assert (late["code"], late["outcome"]) == ("upstream_timeout", "unknown")
     assert len(fake.seen) == before + 1
     assert len(state.posts) == 2
     slack.config["apiURL"] = f"http://127.0.0.1:{free_port()}/api"
-    refused = slack.send(OPS)["error"]
+    refused = slack.refused(OPS)
     assert refused["code"] == "upstream_unreachable"
     assert "outcome" not in refused
 
