@@ -4,16 +4,24 @@ One declaration serves both: a Shape is a marshmallow schema, and ``results.py``
 type of a result from the same fields.
 """
 
+import functools
+import itertools
 import re
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sized
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
 import marshmallow
 from marshmallow import fields, validate
 
+from opsorch.observability.redact import clean_text
+
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 LARGEST_INT: Final = 2**63 - 1
+# Checking an item costs far more than reading it: a body within its limit holds half a million.
+MOST_ITEMS: Final = 10_000
+MOST_TOLD: Final = 10
+_NAME_CHARS: Final = 60
 
 _DAY_OF_YEAR = (
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
@@ -24,8 +32,11 @@ _DATE = rf"(?:\d{{4}}-{_DAY_OF_YEAR}|{_LEAP_YEAR}-02-29)"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 # RFC 3339 with an upper-case T; the zone is required, any number of fraction digits is taken.
 TIME_PATTERN: Final = rf"{_DATE}T{_CLOCK}(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
-UTC_TIME_PATTERN: Final = rf"{_DATE}T{_CLOCK}(?:\.\d+)?Z"
+# Results hold the years 1 to 9999.
+UTC_TIME_PATTERN: Final = rf"(?!0000){_DATE}T{_CLOCK}(?:\.\d+)?Z"
 _is_time = re.compile(TIME_PATTERN, re.ASCII).fullmatch
+
+_UNKNOWN: Final = "unknown field"
 
 Schema: TypeAlias = type[marshmallow.Schema]
 
@@ -38,7 +49,7 @@ class Shape(marshmallow.Schema):
 
         unknown = marshmallow.RAISE
 
-    error_messages = {"unknown": "unknown field", "type": "must be an object"}
+    error_messages = {"unknown": _UNKNOWN, "type": "must be an object"}
 
     @marshmallow.pre_load
     def _match_keys(self, data: Any, **_: Any) -> Any:
@@ -98,7 +109,7 @@ class Text(fields.String, _Declared):
         "invalid": "must be a string",
         "invalid_utf8": "must be a string",
         "required": "is required",
-        "null": "is required",
+        "null": "must be a string",
     }
 
     def __init__(self, **options: Any) -> None:
@@ -162,6 +173,11 @@ class Bag(fields.Dict, _Declared):
         return value
 
 
+def _check_count(value: Sized) -> None:
+    if len(value) > MOST_ITEMS:
+        raise marshmallow.ValidationError(f"must not hold more than {MOST_ITEMS} items")
+
+
 class Texts(fields.List[str], _Declared):
     """A list of strings."""
 
@@ -169,6 +185,11 @@ class Texts(fields.List[str], _Declared):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(Text(), **self._declare(options))
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(value, list):
+            _check_count(value)
+        return super()._deserialize(value, *rest, **options)
 
 
 class TextMap(fields.Dict, _Declared):
@@ -179,11 +200,23 @@ class TextMap(fields.Dict, _Declared):
     def __init__(self, **options: Any) -> None:
         super().__init__(keys=Text(), values=Text(), **self._declare(options))
 
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid")
+        _check_count(value)
+        # Marshmallow's own would put "value" into the path, which is a field's name, too.
+        odd = {
+            key: ["must be a string"] for key, text in value.items() if not isinstance(text, str)
+        }
+        if odd:
+            raise marshmallow.ValidationError(odd)
+        return value
+
 
 class One(fields.Nested, _Declared):
     """An object of another shape."""
 
-    default_error_messages = {"type": "must be an object"}
+    default_error_messages = {"type": "must be an object", "null": "must be an object"}
 
     def __init__(self, nested: Schema, **options: Any) -> None:
         self.nested_shape = nested
@@ -198,6 +231,11 @@ class Many(fields.List[Any], _Declared):
     def __init__(self, nested: Schema, **options: Any) -> None:
         self.nested_shape = nested
         super().__init__(One(nested), **self._declare(options))
+
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(value, list):
+            _check_count(value)
+        return super()._deserialize(value, *rest, **options)
 
 
 def needed(**options: Any) -> Text:
@@ -229,6 +267,15 @@ def limit() -> WholeNumber:
     return WholeNumber(help="Results at most; 0 or absent leaves it to the provider.")
 
 
+@functools.cache
+def _loader(schema: Schema) -> marshmallow.Schema:
+    """Return the one object of a shape that loads: making it costs more than a small body does.
+
+    Loading changes nothing in it, so that threads may share it.
+    """
+    return schema()
+
+
 def load(schema: Schema, data: Any) -> dict[str, Any]:
     """Check decoded JSON against a shape.
 
@@ -237,12 +284,14 @@ def load(schema: Schema, data: Any) -> dict[str, Any]:
         data: Decoded JSON; None counts as ``{}``.
 
     Raises:
-        Misfit: Names each faulty field by its path.
+        Misfit: Names each faulty field by its path, the first ten of them.
     """
     try:
-        loaded: dict[str, Any] = schema().load({} if data is None else data)
+        loaded: dict[str, Any] = _loader(schema).load({} if data is None else data)
     except marshmallow.ValidationError as exc:
-        raise Misfit("; ".join(_flat(exc.messages_dict))) from exc
+        told = list(itertools.islice(_flat(exc.messages_dict), MOST_TOLD + 1))
+        more = "; and more" if len(told) > MOST_TOLD else ""
+        raise Misfit("; ".join(told[:MOST_TOLD]) + more) from exc
     return loaded
 
 
@@ -250,22 +299,25 @@ class Misfit(ValueError):
     """A request body does not fit its shape; the text names the fields."""
 
 
-def _flat(messages: Any, path: str = "") -> list[str]:
+def _flat(messages: Any, path: str = "") -> Iterator[str]:
     """Flatten marshmallow's nested messages to ``scope.region: unknown field``."""
     if isinstance(messages, dict):
-        found: list[str] = []
         for key, inner in messages.items():
-            step = "" if key in ("_schema", "key", "value") else str(key)
-            found += _flat(inner, f"{path}.{step}".strip(".") if step else path)
-        return found
-    return [
-        f"{path or 'the body'} {text}".replace(" unknown field", ": unknown field")
-        for text in messages
-    ]
+            # What concerns a whole object stands under this key; a caller may send such a one, too.
+            whole = key == marshmallow.exceptions.SCHEMA and inner != [_UNKNOWN]
+            step = "" if whole else clean_text(str(key), _NAME_CHARS)
+            yield from _flat(inner, f"{path}.{step}".strip(".") if step else path)
+        return
+    for text in messages:
+        yield f"{path or 'the body'}{':' if text == _UNKNOWN else ''} {text}"
 
 
 def parse_decimal(text: str) -> Decimal:
     """Keep a number of a request exactly as written; refuse one that no float can hold."""
-    if abs(float(text)) == float("inf"):
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        exact = Decimal("inf")
+    if abs(float(exact)) == float("inf"):
         raise ValueError(f"the number {text[:20]} is out of range")
-    return Decimal(text)
+    return exact

@@ -52,10 +52,10 @@ class Result:
         if self.shape is None:
             return b'{"status":"ok"}\n'
         codec = codec_of(self.shape, many=self.many)
-        body = codec.convert(raw)
+        line = codec.convert(raw)
         if self.wrapped:
-            return b'{"%s":%s}\n' % (self.wrapped.encode(), body)
-        return body + b"\n"
+            return b'{"%s":%s}\n' % (self.wrapped.encode(), line[:-1])
+        return line
 
 
 def many(shape: f.Schema, wrapped: str = "") -> Result:
@@ -157,23 +157,29 @@ class Codec:
         self._tolerant = _decoder(shape, many=many, tolerant=True)
 
     def convert(self, raw: bytes | msgspec.Raw) -> bytes:
-        """Decode, check and encode; see the module.
+        """Decode, check and encode as one line; see the module.
 
         Raises:
             ProviderError: The result does not fit, even when mended.
         """
         if bytes(memoryview(raw)[:5]).strip() in (b"null", b""):
             if self._many:
-                return b"[]"
+                return b"[]\n"
             raise ProviderError("The plugin answered null where an object belongs.")
         try:
-            return self._encoded(raw)
-        except (msgspec.ValidationError, _Unfit) as misfit:
-            return self._mended(raw, misfit)
+            return self._fitted(raw)
         except RecursionError as exc:
             raise ProviderError("The plugin's result is nested too deeply.") from exc
         except UnicodeDecodeError as exc:
             raise ProviderError("The plugin's result is not UTF-8.") from exc
+        except msgspec.DecodeError as exc:
+            raise ProviderError("The plugin's result is not valid JSON.") from exc
+
+    def _fitted(self, raw: bytes | msgspec.Raw) -> bytes:
+        try:
+            return self._encoded(raw)
+        except (msgspec.ValidationError, _Unfit) as misfit:
+            return self._mended(raw, misfit)
 
     def _encoded(self, raw: bytes | msgspec.Raw) -> bytes:
         decoded = self._strict.decode(raw)
@@ -183,7 +189,7 @@ class Codec:
                 raise _Unfit("a time is not in UTC")
         if items and _lacks_all(items[0], self._shape) and self._folds(raw):
             return self._encoded(_fold_keys(raw, self._shape, many=self._many))
-        return _encoder.encode(decoded)
+        return _line(decoded)
 
     def _folds(self, raw: bytes | msgspec.Raw) -> bool:
         """Tell whether the first item has its keys, only in another letter case."""
@@ -200,12 +206,17 @@ class Codec:
             decoded = self._tolerant.decode(raw)
             for item in decoded if self._many else (decoded,):
                 _mend(item, self._shape)
-            return _encoder.encode(decoded)
+            return _line(decoded)
         except (msgspec.ValidationError, msgspec.DecodeError, _Unfit, ValueError) as exc:
             where = exc if isinstance(exc, msgspec.ValidationError | _Unfit) else misfit
             raise ProviderError(
                 f"The plugin's result does not fit {self._shape.__name__}: {where}."
             ) from exc
+
+
+def _line(decoded: Any) -> bytes:
+    """Encode with the newline behind it: to add it afterwards would copy a large result."""
+    return _encoder.encode_lines((decoded,))
 
 
 def _decoder(shape: f.Schema, *, many: bool, tolerant: bool) -> msgspec.json.Decoder[Any]:
@@ -299,10 +310,8 @@ def _empty_of(field: Any) -> Any:
     return empty() if isinstance(empty, type) else type(empty)(empty) if empty is not None else None
 
 
-def _as_text(raw: msgspec.Raw | str, name: str) -> str:
+def _as_text(raw: msgspec.Raw, name: str) -> str:
     """Read a value of a text map: text, or a number or boolean as it was written."""
-    if isinstance(raw, str):
-        return raw
     written = bytes(raw)
     if written[:1] == b'"':
         return msgspec.json.decode(written, type=str)

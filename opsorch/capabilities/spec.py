@@ -105,11 +105,6 @@ class Operation:
         if self.verb == "GET" and (self.body is not None or self.kind is WRITE):
             raise ValueError(f"{self.method}: GET takes no body and changes nothing")
 
-    @property
-    def params(self) -> tuple[str, ...]:
-        """Names of the path's parameters, in order."""
-        return tuple(re.findall(r"\{(\w+)\}", self.path))
-
 
 @dataclass(frozen=True)
 class Capability:

@@ -20,18 +20,16 @@ def demo() -> None:
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=ENV_FILE,
-    show_default=True,
-    help="File of OPSORCH_* variables; a real variable wins.",
+    help=f"File of OPSORCH_* variables; a real variable wins. Default: {ENV_FILE}, if it is there.",
 )
 @click.confirmation_option(prompt="Forget everything that was written into the demo world?")
-def reset(env_file: Path) -> None:
+def reset(env_file: Path | None) -> None:
     """Forget what was written into the demo world; its story begins anew at the next call."""
     from opsorch_plugins.demo.settings import DEMO_CONFIG, DemoSettings
     from opsorch_plugins.demo.state import reset as reset_world
 
     try:
-        settings = Settings.from_env(read_environ(os.environ, env_file))
+        settings = Settings.from_env(_environ(env_file))
         config = {"dataDir": str(settings.data_dir), **_config_of_demo(settings)}
         world = DemoSettings.of(DEMO_CONFIG.parse(config))
         reset_world(world)
@@ -40,6 +38,10 @@ def reset(env_file: Path) -> None:
     except OpsOrchError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"The demo world in {world.data_dir} begins anew.")
+
+
+def _environ(env_file: Path | None) -> dict[str, str]:
+    return read_environ(os.environ, env_file or Path(ENV_FILE), needed=env_file is not None)
 
 
 def _config_of_demo(settings: Settings) -> Mapping[str, Any]:

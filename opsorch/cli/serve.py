@@ -11,12 +11,10 @@ from opsorch.config import ENV_FILE, Settings, SettingsError, read_environ
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=ENV_FILE,
-    show_default=True,
-    help="File of OPSORCH_* variables; a real variable wins.",
+    help=f"File of OPSORCH_* variables; a real variable wins. Default: {ENV_FILE}, if it is there.",
 )
 @click.option("--check", is_flag=True, help="Check the settings, say what is wrong, and leave.")
-def serve(env_file: Path, *, check: bool) -> None:
+def serve(env_file: Path | None, *, check: bool) -> None:
     """Run the gateway until it is told to stop.
 
     Settings come from OPSORCH_* variables and from the env file. SIGHUP reads them anew, SIGTERM
@@ -24,14 +22,15 @@ def serve(env_file: Path, *, check: bool) -> None:
     """
     import os
 
-    env_file = env_file.absolute()
+    file = (env_file or Path(ENV_FILE)).absolute()
 
     def settings() -> Settings:
-        return Settings.from_env(read_environ(os.environ, env_file))
+        return Settings.from_env(read_environ(os.environ, file, needed=env_file is not None))
 
     try:
         if check:
-            _report(settings())
+            if not _report(settings()):
+                raise SystemExit(1)
             return
         from opsorch.gateway.server import Server
 
@@ -41,9 +40,14 @@ def serve(env_file: Path, *, check: bool) -> None:
     server.start()
 
 
-def _report(settings: Settings) -> None:
+def _report(settings: Settings) -> bool:
+    """Say what answers for each capability; tell whether all that is configured can."""
+    from opsorch.providers.registry import fault_of
+
+    faults = {name: fault_of(settings, name) for name in settings.capabilities}
     for name, one in settings.capabilities.items():
-        what = one.fault or one.plugin or one.provider or "not configured"
-        click.echo(f"{name:<14} {what}")
+        what = f"OFF: {faults[name]}" if faults[name] else one.plugin or one.provider
+        click.echo(f"{name:<14} {what or 'not configured'}")
     for name in settings.unknown:
         click.echo(f"unknown variable: {name}", err=True)
+    return not any(faults.values())

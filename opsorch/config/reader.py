@@ -1,14 +1,17 @@
 """Read the settings from variables: all faults at once, by name, never by value."""
 
 import io
+import math
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import dotenv
+import dotenv.parser
 import msgspec
 
 from opsorch.capabilities import CAPABILITIES
@@ -23,6 +26,17 @@ from opsorch.observability.redact import Secret
 
 ENV_FILE: Final = ".env"
 MAX_CONFIG_BYTES: Final = 1024 * 1024
+
+
+def _finite(text: str) -> float:
+    """Take a number that fits; 1e400 would reach the plugin as null."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("out of range")
+    return number
+
+
+_decode: Final = msgspec.json.Decoder(float_hook=_finite).decode
 
 # Read by others, or by what comes later; not reported as unknown.
 _KNOWN_ELSEWHERE: Final = re.compile(r"OPSORCH_(SECRET_\w+|PLUGIN_DIR|PLUGIN_OWNER|VERSION)")
@@ -105,19 +119,37 @@ class Settings:
         return _Reader(environ).settings()
 
 
-def read_environ(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
+def read_environ(
+    environ: Mapping[str, str], env_file: Path, *, needed: bool = False
+) -> dict[str, str]:
     """Join the environment and an env file; a real variable wins.
 
+    Args:
+        environ: The environment.
+        env_file: The file.
+        needed: It must be there.
+
     Raises:
-        SettingsError: The file is there but cannot be read.
+        SettingsError: The file cannot be read, or has a line that cannot.
     """
-    found: dict[str, str | None] = {}
-    if env_file.exists():
-        try:
-            text = env_file.read_text(encoding="utf-8-sig")
-        except (OSError, ValueError) as exc:
-            raise SettingsError(f"{env_file} cannot be read ({type(exc).__name__})") from exc
-        found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
+    try:
+        text = env_file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as exc:
+        if needed:
+            raise SettingsError(f"there is no file {env_file}") from exc
+        return dict(environ)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{env_file} cannot be read ({type(exc).__name__})") from exc
+    # Left out, as dotenv does with them, one of them may be the token that closes the gateway.
+    bad = [
+        str(binding.original.line)
+        for binding in dotenv.parser.parse_stream(io.StringIO(text))
+        if binding.error
+    ]
+    if bad:
+        lines = f"line{'s' if len(bad) > 1 else ''} {', '.join(bad[:10])}"
+        raise SettingsError(f"{env_file}: {lines} must be NAME=value, with quotes that close")
+    found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
     filled = {name: value for name, value in found.items() if value is not None}
     return {**filled, **environ}
 
@@ -125,7 +157,11 @@ def read_environ(environ: Mapping[str, str], env_file: Path) -> dict[str, str]:
 def default_data_dir(environ: Mapping[str, str]) -> Path:
     """Return the folder for data where OPSORCH_DATA_DIR is unset."""
     home = environ.get("XDG_STATE_HOME", "").strip()
-    return (Path(home) if home else Path("~/.local/state").expanduser()) / "opsorch"
+    try:
+        return (Path(home) if home else Path("~/.local/state").expanduser()) / "opsorch"
+    except RuntimeError:
+        # No HOME, and a user that the system does not know, as containers have them.
+        return Path("/var/lib/opsorch")
 
 
 def variable_of(capability: str, suffix: str) -> str:
@@ -148,10 +184,7 @@ class _Reader:
             values["bearer_token"], values.pop("bearer_token_file")
         )
         self._check_tls(values["tls_cert_file"], values["tls_key_file"])
-        folder = values["data_dir"]
-        values["data_dir"] = (
-            Path(folder).expanduser() if folder else default_data_dir(self._environ)
-        ).absolute()
+        values["data_dir"] = self._data_dir(values["data_dir"])
         general = {
             row.field: self._value(f"OPSORCH_PLUGIN_{row.name}", row.parse, row.default)
             for row in PLUGIN_SETTINGS
@@ -188,6 +221,14 @@ class _Reader:
             self._faults.append(f"{name} {unfit}")
             return default
 
+    def _data_dir(self, given: str) -> Path:
+        try:
+            folder = Path(given).expanduser() if given else default_data_dir(self._environ)
+        except RuntimeError:
+            self._faults.append("OPSORCH_DATA_DIR names the home of a user who is not known")
+            folder = Path()
+        return folder.absolute()
+
     def _token(self, token: Secret | None, file: str) -> Secret | None:
         if not file:
             return token
@@ -207,9 +248,14 @@ class _Reader:
     def _check_tls(self, cert: str, key: str) -> None:
         if bool(cert) != bool(key):
             self._faults.append("OPSORCH_TLS_CERT_FILE and OPSORCH_TLS_KEY_FILE need each other")
-        for name, file in (("OPSORCH_TLS_CERT_FILE", cert), ("OPSORCH_TLS_KEY_FILE", key)):
-            if file and not os.access(file, os.R_OK):
-                self._faults.append(f"{name} cannot be read")
+        names = {"OPSORCH_TLS_CERT_FILE": cert, "OPSORCH_TLS_KEY_FILE": key}
+        bad = [name for name, file in names.items() if file and not _is_readable(file)]
+        self._faults += [f"{name} cannot be read" for name in bad]
+        if cert and key and not bad and not _is_pair(cert, key):
+            self._faults.append(
+                "OPSORCH_TLS_CERT_FILE and OPSORCH_TLS_KEY_FILE are no certificate and its key"
+                " (PEM, without a passphrase)"
+            )
 
     def _capability(
         self, name: str, general: Mapping[str, Any], threads: int
@@ -227,6 +273,19 @@ class _Reader:
         return CapabilitySettings(name=name, config=config, fault=fault, **given, **own)
 
 
+def _is_readable(file: str) -> bool:
+    return os.path.isfile(file) and os.access(file, os.R_OK)
+
+
+def _is_pair(cert: str, key: str) -> bool:
+    """Tell whether the files are a certificate and its key; asks nobody for a passphrase."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _config_of(name: str, text: str, file: str) -> tuple[Mapping[str, Any], str]:
     """Return a capability's configuration, or why it cannot be used."""
     variable = variable_of(name, "CONFIG")
@@ -242,7 +301,7 @@ def _config_of(name: str, text: str, file: str) -> tuple[Mapping[str, Any], str]
     if not text.strip():
         return {}, ""
     try:
-        config = msgspec.json.decode(_unquoted(text))
+        config = _decode(_unquoted(text))
     except (ValueError, RecursionError):
         return {}, f"{variable} is not valid JSON"
     if not isinstance(config, dict):

@@ -19,6 +19,16 @@ class Unfit(ValueError):
 
 def text(value: str) -> str:
     """Take any text, trimmed."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        # So Python hands over bytes of the environment that are no UTF-8; JSON cannot hold them.
+        raise Unfit("must be UTF-8") from exc
+    return value.strip()
+
+
+def json_text(value: str) -> str:
+    """Take text that is decoded later: a fault in it concerns one capability alone."""
     return value.strip()
 
 
@@ -76,7 +86,7 @@ def origins(value: str) -> tuple[str, ...]:
     found = tuple(origin.strip() for origin in value.split(",") if origin.strip())
     if not all(origin.isascii() and origin.isprintable() for origin in found):
         raise Unfit("must be origins such as https://console.example.com, comma separated")
-    return found or ("*",)
+    return ("*",) if "*" in found or not found else found
 
 
 def port(value: str) -> int:
@@ -86,10 +96,12 @@ def port(value: str) -> int:
 
 def address(value: str) -> tuple[str, int]:
     """Take ``host:port``, ``:port`` (all interfaces) or ``[ipv6]:port``."""
-    host, colon, number = value.strip().rpartition(":")
-    if not colon or not number.isdigit() or int(number) > 65535:
+    host, _, number = value.strip().rpartition(":")
+    host = re.sub(r"^\[(.+)\]$", r"\1", host) or ALL_INTERFACES
+    fits = re.fullmatch(r"[\w.:%-]+", host, re.ASCII) and re.fullmatch(r"[0-9]{1,5}", number)
+    if not fits or ":" not in value or int(number) > 65535:
         raise Unfit("must be host:port or :port, such as 127.0.0.1:8080")
-    return host.strip("[]") or ALL_INTERFACES, int(number)
+    return host, int(number)
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -343,7 +355,7 @@ CAPABILITY_SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "OPSORCH_<CAP>_CONFIG",
         "config",
-        text,
+        json_text,
         "",
         "Its configuration, one JSON object.",
         "Capabilities",

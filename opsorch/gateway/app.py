@@ -90,7 +90,7 @@ def _begin() -> flask.Response | None:
         return flask.Response(status=200)
     check_token(request, gateway().settings.bearer_token)
     if request.environ.get(BAD_PATH):
-        raise BadRequest("The path is not percent-encoded UTF-8.")
+        raise BadRequest("The path must begin with a slash and be percent-encoded UTF-8.")
     return None
 
 

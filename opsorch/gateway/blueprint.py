@@ -63,7 +63,9 @@ def answer_operation(
     """
     slot = here.registry[capability.name]
     if isinstance(slot.provider, Unavailable):
-        raise slot.provider.copy_of_error()
+        error = slot.provider.copy_of_error()
+        slot.last_error.note(error)
+        raise error
     payload = _encode(operation.arrange(params, _input(operation, here.settings.max_body_bytes)))
     body = _called(here, slot, operation, payload)
     audit(here, operation.audit)

@@ -3,12 +3,14 @@
 A body that nobody reads would be taken for the next request of a kept-alive connection.
 """
 
-import re
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import flask
 import msgspec
+from gunicorn.http.errors import ParseException
 
 from opsorch.capabilities.fields import parse_decimal
 from opsorch.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
@@ -20,9 +22,10 @@ MAX_DROPPED_BYTES: Final = 8 * 1024 * 1024
 DROP_S: Final = 10.0
 BODY_S: Final = 30.0
 _CHUNK: Final = 64 * 1024
+# A connection that breaks, and what is no chunk, length or trailer.
+_UNREADABLE: Final = (OSError, ParseException)
 
 _decode = msgspec.json.Decoder(float_hook=parse_decimal).decode
-_brackets = re.compile(rb"[\[{]")
 
 
 def json_body(request: flask.Request, limit: int, *, may_be_empty: bool) -> Any:
@@ -34,7 +37,7 @@ def json_body(request: flask.Request, limit: int, *, may_be_empty: bool) -> Any:
         may_be_empty: An empty body counts as ``{}``.
 
     Raises:
-        BadRequest: It is not strict JSON, or nested too deeply.
+        BadRequest: It is cut off, is not strict JSON, or is nested too deeply.
         PayloadTooLarge: It is over the limit.
         UnsupportedMediaType: It is compressed.
     """
@@ -54,7 +57,7 @@ def json_body(request: flask.Request, limit: int, *, may_be_empty: bool) -> Any:
         raise BadRequest(f"The body is not valid JSON: {exc}.") from exc
     except RecursionError as exc:
         raise _too_deep() from exc
-    if len(_brackets.findall(data)) > MAX_DEPTH and _depth(decoded) > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(decoded) > MAX_DEPTH:
         raise _too_deep()
     return {} if decoded is None else decoded
 
@@ -77,20 +80,31 @@ def _depth(value: Any) -> int:
 def _read(request: flask.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    stream = request.environ["wsgi.input"]
     chunks, size = [], 0
-    with PATIENCE.watching(request.environ.get("gunicorn.socket"), BODY_S):
-        while chunk := stream.read(min(_CHUNK, limit + 1 - size)):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            if request.content_length is not None and size >= request.content_length:
-                break
+    try:
+        with PATIENCE.watching(request.environ.get("gunicorn.socket"), BODY_S):
+            for chunk in _chunks(request, limit + 1):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+    except _UNREADABLE as exc:
+        raise BadRequest(
+            "The body cannot be read: it is cut off, too slow, or not chunked rightly."
+        ) from exc
     if size < (request.content_length or 0):
-        raise BadRequest("The body is shorter than its Content-Length.")
+        raise BadRequest("The body is shorter than its Content-Length, or comes too slowly.")
     request.environ["opsorch.body_read"] = True
     return b"".join(chunks)
+
+
+def _chunks(request: flask.Request, most: int) -> Iterator[bytes]:
+    """Iterate over what comes of the body, ``most`` bytes of it at most."""
+    stream, announced = request.environ["wsgi.input"], request.content_length
+    wanted = most if announced is None else min(most, announced)
+    while wanted > 0 and (chunk := stream.read(min(_CHUNK, wanted))):
+        wanted -= len(chunk)
+        yield chunk
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -104,13 +118,9 @@ def drop_body(request: flask.Request) -> None:
     if environ.get("opsorch.body_read") or not (request.content_length or chunked):
         return
     until = time.monotonic() + DROP_S
-    dropped = 0
-    try:
-        with PATIENCE.watching(environ.get("gunicorn.socket"), DROP_S):
-            while dropped < MAX_DROPPED_BYTES and time.monotonic() < until:
-                chunk = environ["wsgi.input"].read(_CHUNK)
-                if not chunk:
-                    return
-                dropped += len(chunk)
-    except OSError:
-        return
+    watched = PATIENCE.watching(environ.get("gunicorn.socket"), DROP_S)
+    # What cannot be read cannot be dropped: the server closes the connection.
+    with contextlib.suppress(*_UNREADABLE), watched:
+        for _ in _chunks(request, MAX_DROPPED_BYTES):
+            if time.monotonic() > until:
+                return

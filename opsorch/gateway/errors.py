@@ -19,6 +19,7 @@ from opsorch.errors import (
 )
 from opsorch.gateway.state import facts, json_answer
 from opsorch.observability.logs import emit
+from opsorch.observability.redact import clean_text
 
 _encode = msgspec.json.Encoder().encode
 
@@ -71,11 +72,12 @@ def _translated(failed: werkzeug.exceptions.HTTPException) -> OpsOrchError:
             f"{verb} is not offered here; use {', '.join(allowed)}.", allowed=allowed
         )
     if failed.code == 404:
-        return NotFound(f"There is no {path} here; not found.")
+        return NotFound(f"There is no {clean_text(path)} here; not found.")
     if failed.code == 413:
         return PayloadTooLarge("The body is too large.")
     if failed.code is not None and failed.code < 500:
-        return BadRequest(str(failed.description or "The request cannot be read."))
+        # Of Werkzeug's own: a Host that is no host name, an upgrade to websocket.
+        return BadRequest("The request's headers cannot be served; look at Host and Upgrade.")
     return InternalError(_told_in_log())
 
 

@@ -9,6 +9,8 @@ from opsorch.gateway.state import Gateway
 from opsorch.providers.supervised import SupervisedProvider
 
 EVERY_S: Final = 0.25
+# Processes come, die and are drained without a request, too.
+IDLE_S: Final = 1.0
 
 
 class Gauges:
@@ -21,11 +23,15 @@ class Gauges:
 
     def after_request(self, response: flask.Response) -> flask.Response:
         """Note that something may have changed; the gauges follow a moment later."""
+        self._refresh_in(EVERY_S)
+        return response
+
+    def _refresh_in(self, delay_s: float) -> None:
+        """Refresh after a delay, unless that is due already: there is one timer at most."""
         with self._lock:
             wanted, self._due = not self._due, True
         if wanted:
-            self._here.supervisor.later(EVERY_S, self._refresh)
-        return response
+            self._here.supervisor.later(delay_s, self._refresh)
 
     def _refresh(self) -> None:
         """Set the gauges; on the keeper's thread."""
@@ -38,7 +44,4 @@ class Gauges:
                 self._here.metrics.set_pool(name, seen.states, seen.waiting, str(seen.breaker))
                 busy |= bool(seen.waiting or any(seen.states.values()))
         if busy:
-            # Processes come, die and are drained without a request, too.
-            with self._lock:
-                self._due = True
-            self._here.supervisor.later(1.0, self._refresh)
+            self._refresh_in(IDLE_S)

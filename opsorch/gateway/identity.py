@@ -40,4 +40,6 @@ def _actor_type(headers: Headers) -> str:
 
 def _first(headers: Headers, names: tuple[str, ...]) -> str:
     """Return the first of these headers that is not blank, trimmed."""
-    return next((value for name in names if (value := headers.get(name, "").strip())), "")
+    given = next((value for name in names if (value := headers.get(name, "").strip())), "")
+    # WSGI hands over bytes as if they were Latin-1; people's names come as UTF-8.
+    return given.encode("latin-1", "replace").decode("utf-8", "replace")

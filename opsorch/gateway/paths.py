@@ -16,6 +16,7 @@ import werkzeug.routing
 BAD_PATH: Final = "opsorch.bad_path"
 
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 Environ = dict[str, Any]
 WsgiApp = Callable[[Environ, Any], Iterable[bytes]]
@@ -31,7 +32,8 @@ class RawPaths:
         try:
             environ["PATH_INFO"] = routable(_target(environ))
         except ValueError:
-            environ["PATH_INFO"] = "/"
+            # Like no path that can be decoded, so none of those that need no token.
+            environ["PATH_INFO"] = "/%" + urllib.parse.quote(_target(environ), safe="")
             environ[BAD_PATH] = True
         return self._app(environ, start_response)
 
@@ -66,10 +68,9 @@ def _target(environ: Environ) -> str:
     if raw is None:
         raw = urllib.parse.quote(environ.get("PATH_INFO", "/").encode("latin-1"))
     target = str(raw).partition("?")[0].partition("#")[0]
-    if "://" in target and not target.startswith("/"):
-        # The absolute form, as proxies send it.
-        target = "/" + target.partition("://")[2].partition("/")[2]
-    return target
+    absolute = _ABSOLUTE.match(target)
+    # The absolute form, as proxies send it.
+    return "/" + target[absolute.end() :].partition("/")[2] if absolute else target
 
 
 class Segment(werkzeug.routing.BaseConverter):
@@ -83,7 +84,3 @@ class Segment(werkzeug.routing.BaseConverter):
         if not decoded.strip():
             raise werkzeug.routing.ValidationError
         return decoded
-
-    def to_url(self, value: Any) -> str:
-        """Encode a segment."""
-        return urllib.parse.quote(str(value), safe="")

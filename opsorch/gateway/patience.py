@@ -16,7 +16,9 @@ class Patience:
 
     def __init__(self) -> None:
         self._until: dict[int, tuple[Callable[[], socket.socket], float]] = {}
-        self._lock = threading.Lock()
+        # A signal's handler gives up on the main thread, which may be inside here already.
+        self._lock = threading.RLock()
+        self._over = False
 
     def watch(self, owner: object, current: Callable[[], socket.socket], limit_s: float) -> None:
         """Begin to watch.
@@ -27,12 +29,15 @@ class Patience:
             limit_s: Seconds until it is shut down.
         """
         with self._lock:
-            self._until[id(owner)] = (current, time.monotonic() + limit_s)
+            if not self._over:
+                self._until[id(owner)] = (current, time.monotonic() + limit_s)
+                return
+        _stop_reading(current())
 
-    def forget(self, owner: object) -> None:
-        """Watch no more."""
+    def forget(self, owner: object) -> bool:
+        """Watch no more. Tells whether it was still watched: not shut down, that is."""
         with self._lock:
-            self._until.pop(id(owner), None)
+            return self._until.pop(id(owner), None) is not None
 
     @contextlib.contextmanager
     def watching(self, sock: socket.socket | None, limit_s: float) -> Iterator[None]:
@@ -54,8 +59,22 @@ class Patience:
             for owner in late:
                 del self._until[owner]
         for current, _ in late.values():
-            with contextlib.suppress(OSError):
-                current().shutdown(socket.SHUT_RD)
+            _stop_reading(current())
+
+    def give_up(self) -> None:
+        """Shut down every socket, and each one that comes later: the worker is at its end."""
+        with self._lock:
+            self._over = True
+            watched, self._until = self._until, {}
+        for current, _ in watched.values():
+            _stop_reading(current())
+
+
+def _stop_reading(sock: socket.socket) -> None:
+    """End every read of a socket; what is written to it goes on, in TLS too."""
+    with contextlib.suppress(OSError):
+        # Not SSLSocket's own: that one forgets TLS, and the answer would leave in the clear.
+        socket.socket.shutdown(sock, socket.SHUT_RD)
 
 
 PATIENCE = Patience()

@@ -7,6 +7,7 @@ from opsorch.capabilities import capability_named
 from opsorch.capabilities.spec import Capability
 from opsorch.errors import NotFound, SecretProviderMissing
 from opsorch.gateway.state import facts, json_answer
+from opsorch.observability.redact import clean_text
 from opsorch.providers.registry import adapters
 
 providers = flask.Blueprint("providers", __name__)
@@ -15,7 +16,7 @@ providers = flask.Blueprint("providers", __name__)
 def _capability(name: str) -> Capability:
     found = capability_named(name)
     if found is None:
-        raise NotFound(f"There is no capability {name!r}; not found.")
+        raise NotFound(f"There is no capability {clean_text(name, 60)!r}; not found.")
     return found
 
 

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -59,8 +60,12 @@ class Sink:
         if not self._started:
             with self._lock:
                 if not self._started:
-                    self._started = True
-                    threading.Thread(target=self._serve, name="opsorch-log", daemon=True).start()
+                    with contextlib.suppress(RuntimeError):
+                        # No thread to be had: the line waits, and the next one tries again.
+                        threading.Thread(
+                            target=self._serve, name="opsorch-log", daemon=True
+                        ).start()
+                        self._started = True
 
     def flush(self, within_s: float = 1.0) -> bool:
         """Wait until every line is written, at most so long. Tells whether all are."""
@@ -143,6 +148,17 @@ def to_json(_logger: Any, _name: str, fields: Fields) -> str:
         return msgspec.json.encode({name: repr(value) for name, value in fields.items()}).decode()
 
 
+_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(_logger: Any, _name: str, fields: Fields) -> Fields:
+    """Escape what would begin another line, or speak to the terminal; JSON does it by itself."""
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = _unprintable.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+    return fields
+
+
 def configure_logs(level: str, style: str, sink: Sink) -> None:
     """Set up structlog and the standard library's logging.
 
@@ -164,6 +180,8 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
         without_locals = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         shared.append(structlog.processors.ExceptionRenderer(without_locals))
         render = to_json
+    else:
+        shared.append(one_line)
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),

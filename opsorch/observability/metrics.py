@@ -16,8 +16,9 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
-    multiprocess,
 )
+
+from opsorch.observability.metric_files import FOLDER, FileCollector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -140,16 +141,17 @@ class Metrics:
 
     def page(self) -> bytes:
         """Return what all workers have counted, as Prometheus reads it."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if FOLDER not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        FileCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
 
 _BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
 _REASONS: Final = {
-    "ProcessDied": "died",
+    "PluginCrashed": "died",
+    "PluginStartFailed": "died",
     "RpcTimeout": "timeout",
     "ReplyBroken": "broken_reply",
     "out of step": "out_of_step",
@@ -164,8 +166,3 @@ def _reason(reason: Any) -> str:
 
 def _make(registry: CollectorRegistry, kind: Any, *words: Any, **options: Any) -> Any:
     return kind(*words, registry=registry, **options)
-
-
-def worker_gone(pid: int) -> None:
-    """Forget the gauges of a worker that ended."""
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
 """Secrets that do not print, and text from which secrets are taken out."""
 
+import json
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -111,11 +112,23 @@ def looks_secret(name: str) -> bool:
     return bool(SECRET_NAME.search(name)) and not _HARMLESS_NAME.search(name)
 
 
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it may be repeated: as it stands, inside JSON, inside a URL."""
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        urllib.parse.quote(secret, safe="", errors="replace"),
+        urllib.parse.quote_plus(secret, errors="replace"),
+    }
+
+
 class Redactor:
     """Replaces known secrets, URL userinfo and Authorization values in text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({s for s in secrets if len(s) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
+        fitting = [secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]
+        known = sorted({form for s in fitting for form in _forms(s)}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:

@@ -5,11 +5,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from opsorch.errors import OpsOrchError, ProviderError, UpstreamTimeout
 from opsorch.observability.redact import redactor_for
 from opsorch.plugin.provider import Call, Dispatcher, Provider
-from opsorch.plugin.serve import budget_s, strict_json
+from opsorch.plugin.serve import budget_s, error_frame, strict_json, where
 from opsorch.providers.base import CallContext, RawJson
+from opsorch.supervisor.frames import Envelope, result_of
 
 log = logging.getLogger("opsorch.providers")
 
@@ -43,14 +46,21 @@ class InProcessProvider:
             result = self._dispatcher.call(method, self._config, json.loads(payload), call)
             return strict_json(result)
         except OpsOrchError as error:
-            error.message = self._redact(error.message)
-            raise
-        except Exception as exc:
-            log.error("%s failed at %s", self.label, method, exc_info=exc)
+            return self._as_of_a_plugin(error)
+        except (Exception, SystemExit) as exc:
+            # Without its message, which may hold a secret.
+            log.error("%s failed at %s: %s", self.label, method, where(exc))
             raise ProviderError(
                 f"The provider {self.label!r} failed at {method} with {type(exc).__name__};"
-                " the log says where."
+                " the log says where.",
+                # The gateway heeds this of writes only; this one may be half done.
+                outcome_unknown=True,
             ) from exc
+
+    def _as_of_a_plugin(self, error: OpsOrchError) -> RawJson:
+        """Raise the error as it would come from a process: redacted, cut, with its status."""
+        frame = msgspec.json.encode(error_frame(error))
+        return result_of(Envelope(error=msgspec.Raw(frame)), self._redact)
 
     def health(self) -> dict[str, Any]:
         """Tell that it can take a call; see Provider.health."""

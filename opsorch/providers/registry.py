@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import logging
 import os
 import sys
 import threading
@@ -12,15 +13,19 @@ from typing import Final
 
 from opsorch.capabilities import CAPABILITIES
 from opsorch.config import CapabilitySettings, Settings
-from opsorch.errors import InvalidConfig, PluginNotFound, ProviderMissing
+from opsorch.errors import InvalidConfig, OpsOrchError, PluginNotFound, ProviderMissing
 from opsorch.observability.redact import redactor_for
+from opsorch.plugin.provider import Provider as AdapterClass
+from opsorch.plugin.serve import where
 from opsorch.providers.admission import Admission
 from opsorch.providers.base import LastError, Provider, Unavailable
 from opsorch.providers.in_process import InProcessProvider
 from opsorch.providers.supervised import SupervisedProvider
-from opsorch.supervisor.launch import plugin_environment
+from opsorch.supervisor.launch import look_at_file, plugin_environment
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
+
+log = logging.getLogger("opsorch.providers")
 
 BUNDLED: Final = "bundled:"
 _GROUP: Final = "opsorch.providers."
@@ -95,7 +100,9 @@ class Registry:
         """
         slot = self._slot(settings)
         if isinstance(slot.provider, Unavailable):
-            raise slot.provider.error
+            raise slot.provider.copy_of_error()
+        if isinstance(slot.provider, SupervisedProvider):
+            _look_at(slot.provider)
         with self._lock:
             old, self._slots[settings.name] = self._slots[settings.name], slot
         old.provider.drain()
@@ -117,27 +124,53 @@ class Registry:
         command = _command_of(own)
         if command is None:
             return Unavailable(label, _no_such_bundle(own))
-        pool = self._supervisor.pool(self._spec(own, command))
+        pool = self._supervisor.pool(_spec(self._settings, own, command))
         return SupervisedProvider(label, own.name, own.config, pool, self._emit)
 
-    def _spec(self, own: CapabilitySettings, command: tuple[str, ...]) -> PluginSpec:
-        return PluginSpec(
-            label=own.name,
-            command=command,
-            setting=own.variable("PLUGIN"),
-            environ=plugin_environment(
-                self._settings.environ, also=own.env, data_dir=str(self._settings.data_dir)
-            ),
-            redact=redactor_for(own.config),
-            pool_size=own.pool_size,
-            min_idle=min(own.min_idle, own.pool_size),
-            queue_timeout_s=own.queue_timeout_s,
-            idle_timeout_s=own.idle_timeout_s,
-            max_calls=own.max_calls,
-            max_reply_bytes=own.max_reply_bytes,
-            max_memory_mb=own.max_memory_mb,
-            nice=own.nice,
-        )
+
+def fault_of(settings: Settings, capability: str) -> str:
+    """Say why nothing can answer for a configured capability, "" where something can.
+
+    Looks at names, files, and the fields that an adapter of ours wants; starts nothing.
+    """
+    own = settings.capabilities[capability]
+    if own.fault or not own.configured:
+        return own.fault
+    try:
+        if own.plugin and not own.plugin.startswith(BUNDLED):
+            look_at_file(_spec(settings, own, _command_of(own) or ()))
+        else:
+            _adapter_of(own).config.parse(own.config)
+    except OpsOrchError as fault:
+        return fault.message
+    return ""
+
+
+def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...]) -> PluginSpec:
+    return PluginSpec(
+        label=own.name,
+        command=command,
+        setting=own.variable("PLUGIN"),
+        environ=plugin_environment(settings.environ, also=own.env, data_dir=str(settings.data_dir)),
+        redact=redactor_for(own.config),
+        pool_size=own.pool_size,
+        min_idle=min(own.min_idle, own.pool_size),
+        queue_timeout_s=own.queue_timeout_s,
+        idle_timeout_s=own.idle_timeout_s,
+        max_calls=own.max_calls,
+        max_reply_bytes=own.max_reply_bytes,
+        max_memory_mb=own.max_memory_mb,
+        nice=own.nice,
+    )
+
+
+def _look_at(provider: SupervisedProvider) -> None:
+    """Raise what hinders the plugin's file from being executed; its pool is given up then."""
+    try:
+        look_at_file(provider.pool.spec)
+    except OpsOrchError:
+        provider.drain()
+        raise
 
 
 def _missing(own: CapabilitySettings) -> ProviderMissing:
@@ -149,23 +182,49 @@ def _missing(own: CapabilitySettings) -> ProviderMissing:
 
 
 def _in_process(own: CapabilitySettings) -> Provider:
-    point = adapter_named(own.name, own.provider)
+    try:
+        return InProcessProvider(own.provider, _adapter_of(own), own.config)
+    except InvalidConfig as fault:
+        return Unavailable(own.provider, fault)
+
+
+def _adapter_of(own: CapabilitySettings) -> type[AdapterClass]:
+    """Load the adapter of ours that is configured.
+
+    Raises:
+        PluginNotFound, InvalidConfig: There is none, or it cannot be loaded.
+    """
+    point = adapter_named(own.name, own.plugin.removeprefix(BUNDLED) or own.provider)
     if point is None:
-        known = ", ".join(adapters(own.name)) or "none"
-        text = f"{own.variable('PROVIDER')} names no known adapter; there are: {known}."
-        return Unavailable(own.provider, InvalidConfig(text))
-    return InProcessProvider(own.provider, point.load(), own.config)
+        raise _no_such_bundle(own) if own.plugin else _no_such_adapter(own)
+    try:
+        loaded: type[AdapterClass] = point.load()
+    except Exception as exc:
+        # Whatever an adapter does when it is imported: it turns off its own capability alone.
+        log.error("%s cannot be loaded: %s", point.value, where(exc))
+        setting = own.variable("PLUGIN" if own.plugin else "PROVIDER")
+        raise InvalidConfig(
+            f"The adapter that {setting} names cannot be loaded ({type(exc).__name__}); the log"
+            " says where. Is it installed whole?"
+        ) from exc
+    return loaded
 
 
 def _command_of(own: CapabilitySettings) -> tuple[str, ...] | None:
     """Return the command of a plugin; None where no bundled adapter has the name."""
     if not own.plugin.startswith(BUNDLED):
         # The gateway's working directory, which the plugin does not share.
-        return (os.fspath(Path(own.plugin).expanduser().absolute()),)
+        # os.path's leaves the home of an unknown user as it stands; Path's would raise.
+        return (os.fspath(Path(os.path.expanduser(own.plugin)).absolute()),)
     point = adapter_named(own.name, own.plugin.removeprefix(BUNDLED))
     if point is None:
         return None
     return (sys.executable, "-P", "-m", "opsorch.plugin.run", point.value)
+
+
+def _no_such_adapter(own: CapabilitySettings) -> InvalidConfig:
+    known = ", ".join(adapters(own.name)) or "none"
+    return InvalidConfig(f"{own.variable('PROVIDER')} names no known adapter; there are: {known}.")
 
 
 def _no_such_bundle(own: CapabilitySettings) -> PluginNotFound:

@@ -79,9 +79,10 @@ class SupervisedProvider:
 
     def health(self) -> dict[str, Any]:
         """Tell what the pool looks like; see Provider.health."""
-        seen = self.pool.snapshot()
+        seen, hindrance = self.pool.snapshot(), self.pool.hindrance()
         return {
-            "ready": seen.can_take_a_call,
+            "ready": not hindrance,
+            **({"reason": hindrance} if hindrance else {}),
             "pool": {
                 "size": seen.size,
                 **seen.states,
@@ -128,10 +129,11 @@ class _Attempts:
             stderr=death.stderr,
         )
         if death.sent:
-            pool.died_in_call()
+            pool.died_in_call(lease.process)
         if death.sent and (not self._repeatable or self._sent >= MOST_SENT):
             raise self._crashed(death) from death
-        if self._unsent_on_fresh >= MOST_STARTS:
+        doomed = lease.process.on_trial and not death.sent
+        if doomed or self._unsent_on_fresh >= MOST_STARTS:
             raise pool.start_failed(f"it ended at once, {death.how}", death.stderr) from death
         if self._started >= MOST_STARTS:
             raise self._crashed(death) from death

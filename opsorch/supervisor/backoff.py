@@ -1,6 +1,7 @@
 """Backoff between starts that fail, as a circuit breaker. Pure: clock and jitter are passed in."""
 
 import enum
+import math
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 30.0
 # One request that kills its plugin must not shut out all others; three in a row are a pattern.
 DEATHS_IN_A_ROW: Final = 3
+# One that was started ahead may be killed by chance; the next one, too, is no chance.
+UNUSED_DEATHS_IN_A_ROW: Final = 2
 
 
 class BreakerState(enum.StrEnum):
@@ -33,6 +36,9 @@ class Breaker:
         self._failures = 0
         self._deaths = 0
         self._until = 0.0
+        self._last_death = -math.inf
+        self._unused_deaths = 0
+        self._last_unused_death = -math.inf
         self.state = BreakerState.CLOSED
 
     def allows_start(self) -> bool:
@@ -44,25 +50,68 @@ class Breaker:
 
     def retry_after_s(self) -> float:
         """Tell in how many seconds a start may be tried; at least a little while half-open."""
-        return max(0.0 if self.state is BreakerState.CLOSED else 0.1, self._until - self._clock())
+        if self.state is BreakerState.CLOSED:
+            return 0.0
+        least = 0.1 if self.state is BreakerState.HALF_OPEN else 0.0
+        return max(least, self._until - self._clock())
 
     def replied(self) -> None:
         """Note a reply: all is well again."""
-        self._failures = self._deaths = 0
+        self._failures = self._deaths = self._unused_deaths = 0
         self.state = BreakerState.CLOSED
 
-    def start_failed(self) -> None:
-        """Note a failed start: the next one waits, twice as long each time."""
+    def start_failed(self) -> bool:
+        """Note a failed start: the next one waits, twice as long each time.
+
+        Several that were under way together count once.
+
+        Returns:
+            Whether this opened it.
+        """
+        if self.state is BreakerState.OPEN and self._clock() < self._until:
+            return False
         delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 16))
         self._failures += 1
         self._until = self._clock() + delay * (0.8 + 0.2 * self._jitter())
         self.state = BreakerState.OPEN
+        return True
 
-    def died_in_call(self) -> None:
-        """Note a death in a call: the third in a row, or one at the half-open try, opens."""
+    def died_in_call(self, began_at: float, *, on_trial: bool) -> bool:
+        """Note a death in a call: the third in a row, or that of the half-open try, opens.
+
+        Processes that die together are no row: a call counts that began after the last death.
+
+        Args:
+            began_at: When the call began, on the clock of this breaker.
+            on_trial: The process was the half-open try.
+
+        Returns:
+            Whether this opened it.
+        """
+        if on_trial:
+            return self.start_failed()
+        if began_at < self._last_death:
+            return False
+        self._last_death = self._clock()
         self._deaths += 1
-        if self._deaths >= DEATHS_IN_A_ROW or self.state is BreakerState.HALF_OPEN:
-            self.start_failed()
+        return self._deaths >= DEATHS_IN_A_ROW and self.start_failed()
+
+    def died_unused(self, started_at: float) -> bool:
+        """Note the death of a process that no call had used; changes no state.
+
+        Processes that die together are no row: one counts that started after the last death.
+
+        Args:
+            started_at: When it was started, on the clock of this breaker.
+
+        Returns:
+            Whether it is the second or a later one in a row, no reply between: a failed start.
+        """
+        if started_at < self._last_unused_death:
+            return False
+        self._last_unused_death = self._clock()
+        self._unused_deaths += 1
+        return self._unused_deaths >= UNUSED_DEATHS_IN_A_ROW
 
     def try_abandoned(self) -> None:
         """Note that the half-open try ended without a verdict: the next call may try."""

@@ -4,6 +4,7 @@ A group is signalled only while its leader is not reaped: until then the kernel 
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import queue
@@ -32,13 +33,14 @@ class ExitStatus:
 
     def __str__(self) -> str:
         if self.signal is not None:
-            name = signal.Signals(self.signal).name if self.signal in _SIGNALS else self.signal
+            name = _NAMES.get(self.signal, f"signal {self.signal}")
             foreign = self.signal == signal.SIGKILL and not self.by_us
             return f"killed by {name}{'; perhaps out of memory' if foreign else ''}"
         return f"exit status {'unknown' if self.code is None else self.code}"
 
 
-_SIGNALS: Final = frozenset(signal.valid_signals())
+# Not signal.valid_signals(): the real-time signals among them have no name.
+_NAMES: Final = {number.value: number.name for number in signal.Signals}
 
 
 class Child:
@@ -50,6 +52,7 @@ class Child:
         assert popen.stdout is not None
         assert popen.stderr is not None
         self._popen = popen
+        self._pipes = popen.stdin, popen.stdout, popen.stderr
         self._lock = threading.Lock()
         self.pid = popen.pid
         self.status: ExitStatus | None = None
@@ -59,12 +62,10 @@ class Child:
         except OSError:
             os.killpg(popen.pid, signal.SIGKILL)
             popen.wait()
-            for pipe in (popen.stdin, popen.stdout, popen.stderr):
+            for pipe in self._pipes:
                 pipe.close()
             raise
-        self.stdin, self.stdout, self.stderr = (
-            pipe.fileno() for pipe in (popen.stdin, popen.stdout, popen.stderr)
-        )
+        self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in self._pipes)
         for descriptor in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
         with contextlib.suppress(OSError):
@@ -79,9 +80,17 @@ class Child:
     def signal_group(self, signum: int) -> None:
         """Signal the whole group; does nothing once the leader is reaped."""
         with self._lock:
-            if self.status is None:
+            if self.status is None and self._is_ours():
                 self._killed |= signum == signal.SIGKILL
                 self._signal_group(signum)
+
+    def _is_ours(self) -> bool:
+        """Tell whether the kernel still keeps its number: somebody else may have reaped it."""
+        try:
+            os.waitid(os.P_PIDFD, self.pidfd, _PEEK)
+        except ChildProcessError:
+            return False
+        return True
 
     def _signal_group(self, signum: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -120,16 +129,14 @@ class Child:
 
     def close_stdin(self) -> None:
         """Close our end of its stdin: the sign to leave."""
-        if self._popen.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._popen.stdin.close()
+        with contextlib.suppress(OSError):
+            self._pipes[0].close()
 
     def close(self) -> None:
         """Close every descriptor of ours. The child must be reaped, and nobody may use it."""
-        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.close()
         with contextlib.suppress(OSError):
             os.close(self.pidfd)
 
@@ -173,16 +180,26 @@ class Spawner:
     def start(self, spec: PluginSpec, mark: str) -> "Future[Child]":
         """Start a child; the future holds it, or the OSError that hindered it."""
         wish: Future[Child] = Future()
-        self._wishes.put((spec, mark, wish))
+        try:
+            self._begin()
+        except RuntimeError:
+            # The system has no thread to spare.
+            wish.set_exception(OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
+        else:
+            self._wishes.put((spec, mark, wish))
+        return wish
+
+    def _begin(self) -> None:
         with self._lock:
             if not self._started:
-                self._started = True
                 threading.Thread(target=self._serve, name="opsorch-spawner", daemon=True).start()
-        return wish
+                self._started = True
 
     def _serve(self) -> None:
         while True:
             spec, mark, wish = self._wishes.get()
+            if not wish.set_running_or_notify_cancel():
+                continue
             try:
                 child = _spawn(spec, f"{self.owner}.{mark}")
             except Exception as exc:  # noqa: BLE001  The caller gets it; this thread never ends.

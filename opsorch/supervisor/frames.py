@@ -56,6 +56,8 @@ class ReplyReader:
         """
         self._buffer += chunk
         if len(self._buffer) > self._limit:
+            # Not left to the end of whatever holds the exception and its frames.
+            self._buffer.clear()
             raise ReplyBroken(
                 f"its reply is over the limit of {self._limit} bytes"
                 " (OPSORCH_PLUGIN_MAX_REPLY_BYTES)"
@@ -82,6 +84,8 @@ class ReplyReader:
         Raises:
             ReplyBroken: It is no reply, or too much text stands before it.
         """
+        # What ends otherwise is no whole object, and a number cut in two would count as a fault.
+        paused = paused and self.looks_whole
         while True:
             self._drop_blanks()
             if not self._buffer:
@@ -98,7 +102,7 @@ class ReplyReader:
             if self._many_lines and not paused:
                 return None
             end = len(self._buffer) if self._many_lines or line_end < 0 else line_end + 1
-            read = _read(bytes(self._buffer[:end]))
+            read = _read(self._copied(end))
             if read is None:
                 if line_end < 0 or self._many_lines:
                     return None
@@ -110,6 +114,11 @@ class ReplyReader:
                 continue
             del self._buffer[:size]
             return envelope
+
+    def _copied(self, size: int) -> bytes:
+        """Copy the first bytes, once: every copy of a large reply is paid for in page faults."""
+        with memoryview(self._buffer) as view:
+            return bytes(view[:size])
 
     def _skip(self, size: int) -> None:
         line = bytes(self._buffer[:size])
@@ -160,7 +169,8 @@ def _read(data: bytes) -> tuple[Envelope | None, int] | None:
         raise ReplyBroken("its reply is nested too deeply") from exc
     try:
         # Inside raw members msgspec does not look at the encoding.
-        str(data, "utf-8")
+        if not data.isascii():
+            str(data, "utf-8")
     except UnicodeDecodeError as exc:
         raise ReplyBroken("its reply is not UTF-8") from exc
     if not (envelope.result or envelope.error) and not _decode_keys(data).keys() <= {"id"}:
@@ -178,13 +188,9 @@ def _end_of_object(data: bytes, failure: msgspec.DecodeError) -> int | None:
         ReplyBroken: It is no JSON.
     """
     try:
-        text = data.decode()
+        # What stands behind the object may be anything; the object itself is looked at later.
+        text = data.decode(errors="surrogateescape")
         _, end = _LAX.raw_decode(text)
-    except UnicodeDecodeError as exc:
-        # A character of several bytes may be cut at the end.
-        if exc.reason == "unexpected end of data":
-            return None
-        raise ReplyBroken("its reply is not UTF-8") from exc
     except RecursionError as exc:
         raise ReplyBroken("its reply is nested too deeply") from exc
     except ValueError as exc:
@@ -193,7 +199,7 @@ def _end_of_object(data: bytes, failure: msgspec.DecodeError) -> int | None:
         raise ReplyBroken("its reply is no JSON") from exc
     if end == len(text.rstrip()):
         raise ReplyBroken("its reply is no JSON") from failure
-    return len(text[:end].encode())
+    return len(text[:end].encode(errors="surrogateescape"))
 
 
 def _refuse(name: str) -> Any:

@@ -44,8 +44,8 @@ class Keeper:
         self._jobs.put(work)
         with self._lock:
             if not self._started:
-                self._started = True
                 threading.Thread(target=self._serve, name="opsorch-keeper", daemon=True).start()
+                self._started = True
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"\0")
 

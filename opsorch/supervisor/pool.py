@@ -6,6 +6,7 @@ the order of their arrival.
 """
 
 import itertools
+import math
 import random
 import signal
 import threading
@@ -18,13 +19,13 @@ from types import TracebackType
 from typing import Final
 
 from opsorch.deadline import Deadline
-from opsorch.errors import OpsOrchError, PluginBusy, PluginStartFailed, RpcTimeout
-from opsorch.supervisor.backoff import Breaker, BreakerState
+from opsorch.errors import OpsOrchError, PluginBusy, PluginNotFound, PluginStartFailed, RpcTimeout
+from opsorch.supervisor.backoff import FIRST_DELAY_S, Breaker, BreakerState
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.frames import Envelope
 from opsorch.supervisor.keeper import Keeper
 from opsorch.supervisor.launch import look_at_file
-from opsorch.supervisor.process import Process, ProcessDied, Request
+from opsorch.supervisor.process import Process, Request
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.states import ProcessState
 
@@ -60,9 +61,9 @@ class Snapshot:
     retry_after_s: float
 
     @property
-    def can_take_a_call(self) -> bool:
-        """Tell whether a call would find, or may start, a process."""
-        return self.retry_after_s <= 0 or bool(self.states["idle"] or self.states["busy"])
+    def has_process(self) -> bool:
+        """Tell whether a call would find a process, at once or after a wait."""
+        return bool(self.states["idle"] or self.states["busy"])
 
 
 class Pool:
@@ -100,7 +101,7 @@ class Pool:
         self._numbers = itertools.count(1)
         self._draining = False
         self._closed = False
-        self._tending = False
+        self._tend_at = math.inf
         if self.spec.min_idle:
             keeper.soon(self._tend)
 
@@ -143,7 +144,7 @@ class Pool:
         """
         self._discard(process, "died", keep_slot=True)
         with self._lock:
-            refused = self._start_refused()
+            refused = self._stopped() if self._closed else self._start_refused()
         if refused is not None:
             self._free_slot()
             raise refused
@@ -181,7 +182,7 @@ class Pool:
             with self._lock:
                 if not waiter.woken.is_set():
                     self._waiters.remove(waiter)
-                    raise self._busy(time.monotonic() - since)
+                    waiter.error = self._busy(time.monotonic() - since)
         self._emit("checkout.waited", capability=self.spec.label, seconds=time.monotonic() - since)
         if waiter.error is not None:
             raise waiter.error
@@ -196,10 +197,13 @@ class Pool:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise PluginBusy(
-                f"The plugin of {self.spec.label!r} is being stopped. Repeat the call.",
-                retry_after_s=RETRY_AFTER_BUSY_S,
-            )
+            raise self._stopped()
+
+    def _stopped(self) -> PluginBusy:
+        return PluginBusy(
+            f"The plugin of {self.spec.label!r} is being stopped. Repeat the call.",
+            retry_after_s=RETRY_AFTER_BUSY_S,
+        )
 
     def _serve_waiters(self) -> None:
         """Give idle processes and free slots to those who wait; the caller holds the lock."""
@@ -233,23 +237,33 @@ class Pool:
         """Start a process on a slot that the caller has taken; gives the slot back on failure."""
         try:
             self._look_at_file()
-            number = next(self._numbers)
-            wish = self._spawner.start(self.spec, self._mark(number))
-            try:
-                child = wish.result(deadline.remaining())
-            except TimeoutError:
-                wish.add_done_callback(_kill_unwanted)
-                raise RpcTimeout(
-                    f"The plugin of {self.spec.label!r} was not started within"
-                    f" {deadline.timeout_s:g} s.",
-                    sent=False,
-                ) from None
-            except OSError as exc:
-                raise self.start_failed(f"the system refuses ({exc.strerror})") from exc
-            return self._welcome(child, number)
         except BaseException:
             self._free_slot()
             raise
+        number = next(self._numbers)
+        wish = self._spawner.start(self.spec, self._mark(number))
+        try:
+            child = wish.result(deadline.remaining())
+        except TimeoutError:
+            self._let_go(wish, number)
+            raise RpcTimeout(
+                f"The plugin of {self.spec.label!r} was not started within"
+                f" {deadline.timeout_s:g} s.",
+                sent=False,
+            ) from None
+        except OSError as exc:
+            failed = self.start_failed(f"the system refuses ({exc.strerror})")
+            self._free_slot()
+            raise failed from exc
+        return self._welcome(child, number)
+
+    def _let_go(self, wish: "Future[Child]", number: int) -> None:
+        """Give up waiting for a start; a child that comes all the same is for the next call."""
+        if wish.cancel():
+            self.try_abandoned()
+            self._free_slot()
+        else:
+            wish.add_done_callback(lambda done: self._started_ahead(done, number))
 
     def _mark(self, number: int) -> str:
         return f"{self.spec.label}-{id(self):x}.{number}"
@@ -258,14 +272,10 @@ class Pool:
         try:
             warnings = look_at_file(self.spec)
         except PluginStartFailed as failed:
-            with self._lock:
-                self._breaker.start_failed()
-                failed.retry_after_s = self._breaker.retry_after_s()
-            self._emit("process.start_failed", capability=self.spec.label, reason=failed.message)
+            failed.retry_after_s = self._note_failed_start(failed.message)
             raise
         except BaseException:
-            with self._lock:
-                self._breaker.try_abandoned()
+            self.try_abandoned()
             raise
         for warning in () if self._warned else warnings:
             self._warned = True
@@ -278,11 +288,7 @@ class Pool:
 
     def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
         """Note a failed start and return the error that tells of it."""
-        with self._lock:
-            self._breaker.start_failed()
-            wait_s = self._breaker.retry_after_s()
-        self._emit("process.start_failed", capability=self.spec.label, reason=reason, stderr=stderr)
-        self._emit("breaker.opened", capability=self.spec.label, seconds=wait_s)
+        wait_s = self._note_failed_start(reason, stderr)
         said = f" It wrote: {stderr}" if stderr else ""
         return PluginStartFailed(
             f"The plugin of {self.spec.label!r} ({self.spec.command[0]}) cannot be started:"
@@ -290,15 +296,30 @@ class Pool:
             retry_after_s=wait_s,
         )
 
+    def _note_failed_start(self, reason: str, stderr: str = "") -> float:
+        """Note a failed start; returns the seconds until the next one may be tried."""
+        with self._lock:
+            opened = self._breaker.start_failed()
+            wait_s = self._breaker.retry_after_s()
+        self._emit("process.start_failed", capability=self.spec.label, reason=reason, stderr=stderr)
+        if opened:
+            self._emit("breaker.opened", capability=self.spec.label, seconds=wait_s)
+        return wait_s
+
     def _welcome(self, child: Child, number: int) -> Process:
         process = Process(child, self.spec, self._mark(number), self._emit)
         if self.spec.max_calls:
             process.call_limit = max(1, round(self.spec.max_calls * (0.8 + 0.2 * self._jitter())))
         with self._lock:
             process.move(ProcessState.BUSY)
+            process.on_trial = self._breaker.state is BreakerState.HALF_OPEN
             self._processes.add(process)
+            closed = self._closed
         self._emit("process.started", capability=self.spec.label, pid=process.pid)
         self._keeper.soon(lambda: self._look_after(process))
+        if closed:
+            # Whoever closed the pool meanwhile did not see it: its first call finds it dead.
+            child.signal_group(signal.SIGKILL)
         return process
 
     # --- taking back --------------------------------------------------------------------------
@@ -330,25 +351,26 @@ class Pool:
         limit = self.spec.max_memory_mb
         return "max_memory" if limit and process.resident_mb() > limit else ""
 
-    def replied(self) -> None:
+    def replied(self, process: Process) -> None:
         """Note a reply: whatever was wrong with starting is over."""
         with self._lock:
             was_closed = self._breaker.state is BreakerState.CLOSED
             self._breaker.replied()
+            process.on_trial = False
         if not was_closed:
             self._emit("breaker.closed", capability=self.spec.label)
+            self._tend_later(0.0)
 
-    def died_in_call(self) -> None:
+    def died_in_call(self, process: Process) -> None:
         """Note that a process died with a request it had taken."""
         with self._lock:
-            self._breaker.died_in_call()
-            opened = self._breaker.state is BreakerState.OPEN
+            opened = self._breaker.died_in_call(process.called_at, on_trial=process.on_trial)
             wait_s = self._breaker.retry_after_s()
         if opened:
             self._emit("breaker.opened", capability=self.spec.label, seconds=wait_s)
 
     def try_abandoned(self) -> None:
-        """Note that a call ended without a verdict on whether the plugin works."""
+        """Note that a start ended without a verdict on whether the plugin works."""
         with self._lock:
             self._breaker.try_abandoned()
 
@@ -363,6 +385,9 @@ class Pool:
             process.child.signal_group(signal.SIGKILL)
         with self._lock:
             process.move(ProcessState.DRAINING)
+            if process.on_trial:
+                # It leaves without a verdict; where it had one, the breaker is not half-open.
+                self._breaker.try_abandoned()
             if not keep_slot:
                 self._slots -= 1
                 self._serve_waiters()
@@ -373,6 +398,7 @@ class Pool:
         with self._lock:
             self._slots -= 1
             self._serve_waiters()
+            self._gone.notify_all()
 
     # --- on the keeper's thread ---------------------------------------------------------------
 
@@ -382,7 +408,8 @@ class Pool:
         self._keeper.watch(process.child.pidfd, lambda: self._ended(process))
 
     def _drain_stderr(self, process: Process) -> None:
-        if not process.stderr.drain():
+        # Where it is gone, its numbers may be another file's already.
+        if process.state is not ProcessState.GONE and not process.stderr.drain():
             self._keeper.unwatch(process.child.stderr)
 
     def _ended(self, process: Process) -> None:
@@ -394,15 +421,24 @@ class Pool:
             if was_idle:
                 self._idle.remove(process)
         if was_idle:
-            if not process.calls:
-                # Started ahead and dead before any call: without backoff this would be a loop.
+            if not process.calls and self._starts_in_vain(process):
                 self.start_failed(f"it ended ({process.child.status})", process.stderr.last_lines())
             self._retire(process, polite=False)
         elif process.state is ProcessState.DRAINING:
             self._farewell(process)
 
+    def _starts_in_vain(self, process: Process) -> bool:
+        """Tell whether the death of a process started ahead shows that starting is no use.
+
+        Without backoff, starting ahead what dies before any call would be a loop.
+        """
+        with self._lock:
+            return process.on_trial or self._breaker.died_unused(process.started_at)
+
     def _see_off(self, process: Process, *, polite: bool) -> None:
         """Take a process that is draining to its end; every step has its time."""
+        if process.state is ProcessState.GONE:
+            return
         if process.child.reap():
             self._keeper.unwatch(process.child.pidfd)
             self._farewell(process)
@@ -424,8 +460,6 @@ class Pool:
 
     def _farewell(self, process: Process) -> None:
         """Close what is ours of a process that is reaped and that nobody uses."""
-        if process.state is ProcessState.GONE:
-            return
         process.stderr.drain()
         self._keeper.unwatch(process.child.stderr)
         process.child.close()
@@ -443,19 +477,20 @@ class Pool:
         self._on_gone(process)
 
     def _tend_later(self, delay_s: float) -> None:
+        if delay_s <= 0:
+            if self.spec.min_idle and not self._closed:
+                self._keeper.soon(self._tend)
+            return
+        at = time.monotonic() + delay_s
         with self._lock:
-            wanted = not self._closed and (delay_s > 0 or self.spec.min_idle > 0)
-            if not wanted or (self._tending and delay_s > 0):
+            if self._closed or at >= self._tend_at:
                 return
-            self._tending = self._tending or delay_s > 0
-        if delay_s > 0:
-            self._keeper.later(delay_s, self._tend_again)
-        else:
-            self._keeper.soon(self._tend)
+            self._tend_at = at
+        self._keeper.later(delay_s, self._tend_again)
 
     def _tend_again(self) -> None:
         with self._lock:
-            self._tending = False
+            self._tend_at = math.inf
         self._tend()
 
     def _tend(self) -> None:
@@ -478,7 +513,8 @@ class Pool:
         for _ in range(missing):
             self._start_warm()
         if self.spec.min_idle and self._breaker.state is BreakerState.OPEN:
-            self._tend_later(max(0.05, self._breaker.retry_after_s()))
+            # Not sooner, even where the wait is over: a missing file is looked for again and again.
+            self._tend_later(max(FIRST_DELAY_S, self._breaker.retry_after_s()))
         if len(left) > self.spec.min_idle:
             self._tend_later(max(0.05, min(left) + self.spec.idle_timeout_s - now))
 
@@ -500,14 +536,16 @@ class Pool:
             return
         number = next(self._numbers)
         wish = self._spawner.start(self.spec, self._mark(number))
-        wish.add_done_callback(lambda done: self._warm_started(done, number))
+        wish.add_done_callback(lambda done: self._started_ahead(done, number))
 
-    def _warm_started(self, wish: "Future[Child]", number: int) -> None:
+    def _started_ahead(self, wish: "Future[Child]", number: int) -> None:
+        """Take in a process that no call waits for."""
         try:
             child = wish.result()
         except OSError as exc:
             self.start_failed(f"the system refuses ({exc.strerror})")
             self._free_slot()
+            self._tend_later(0.0)
             return
         process = self._welcome(child, number)
         self.checkin(process)
@@ -529,16 +567,12 @@ class Pool:
         """Refuse new calls and kill every process at once. Does not block."""
         with self._lock:
             self._closed = self._draining = True
-            waiters = list(self._waiters)
-            self._waiters.clear()
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                waiter.error = self._stopped()
+                waiter.woken.set()
             idle, self._idle = self._idle, []
             processes = list(self._processes)
-        for waiter in waiters:
-            waiter.error = PluginBusy(
-                f"The plugin of {self.spec.label!r} is being stopped. Repeat the call.",
-                retry_after_s=RETRY_AFTER_BUSY_S,
-            )
-            waiter.woken.set()
         for process in processes:
             process.child.signal_group(signal.SIGKILL)
         for process in idle:
@@ -547,13 +581,29 @@ class Pool:
     def wait_gone(self, within_s: float) -> bool:
         """Wait until no process is left, at most so long. Tells whether none is."""
         with self._gone:
-            return self._gone.wait_for(lambda: not self._processes, max(0.0, within_s))
+            return self._gone.wait_for(
+                lambda: not (self._processes or self._slots), max(0.0, within_s)
+            )
 
     def begin_again(self, spawner: Spawner, keeper: Keeper) -> None:
         """Start over in a forked process: the parent's plugins are none of its business."""
         for process in self._processes:
             process.child.abandon()
         self._begin(spawner, keeper, Breaker(jitter=self._jitter))
+
+    def hindrance(self) -> str:
+        """Say why no call can be taken now, "" where one can. Looks, and starts nothing."""
+        seen = self.snapshot()
+        if seen.has_process:
+            return ""
+        if seen.retry_after_s > 0:
+            return f"starts failed; the next one is tried in {seen.retry_after_s:.1f} s"
+        try:
+            look_at_file(self.spec)
+        except (PluginNotFound, PluginStartFailed) as exc:
+            # Without its message: probes carry no token, and a path is nobody's business.
+            return f"{self.spec.setting} names nothing that can be started ({exc.code})"
+        return ""
 
     @property
     def over(self) -> bool:
@@ -578,17 +628,8 @@ class Pool:
             )
 
 
-def _kill_unwanted(wish: "Future[Child]") -> None:
-    """End a child that came to life after its caller had left."""
-    if wish.exception() is None:
-        child = wish.result()
-        child.kill()
-        if child.reap():
-            child.close()
-
-
 class Lease:
-    """A process on loan. Leaving the block gives it back, or destroys it if an error passed by.
+    """A process on loan. Leaving the block gives it back, or destroys it if it is out of step.
 
     Attributes:
         fresh: It was started for this lease.
@@ -603,7 +644,7 @@ class Lease:
     def call(self, request: Request, deadline: Deadline) -> Envelope:
         """Send one request; see Process.call."""
         envelope = self.process.call(request, deadline)
-        self._pool.replied()
+        self._pool.replied(self.process)
         return envelope
 
     def replace(self, deadline: Deadline) -> None:
@@ -627,9 +668,7 @@ class Lease:
     ) -> None:
         if not self._held:
             return
-        if exc is None and self.process.in_step:
+        if self.process.in_step:
             self._pool.checkin(self.process)
             return
-        if not isinstance(exc, ProcessDied):
-            self._pool.try_abandoned()
         self._pool._discard(self.process, kind.__name__ if kind else "out of step")

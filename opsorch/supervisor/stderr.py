@@ -12,6 +12,9 @@ TAIL_LINES: Final = 5
 LINE_CHARS: Final = 1000
 LINES_PER_S: Final = 50.0
 BURST_LINES: Final = 200.0
+# A secret that is cut in two cannot be told: more is kept than is shown.
+_KEPT_BYTES: Final = TAIL_BYTES * 2
+_LINE_BYTES: Final = LINE_CHARS * 4 + 1024
 _CHUNK: Final = 64 * 1024
 # A flood must not keep the one draining thread from the other plugins.
 _CHUNKS_A_TURN: Final = 16
@@ -64,7 +67,7 @@ class StderrDrain:
             return True
 
     def _take(self, chunk: bytes) -> None:
-        self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+        self._tail = (self._tail + chunk)[-_KEPT_BYTES:]
         *lines, rest = chunk.split(b"\n")
         for line in lines:
             self._add(line)
@@ -73,7 +76,7 @@ class StderrDrain:
 
     def _add(self, part: bytes) -> None:
         # Four bytes a character at most; what comes after the limit is dropped as it comes.
-        room = LINE_CHARS * 4 - len(self._line)
+        room = _LINE_BYTES - len(self._line)
         self._cut |= len(part) > room
         self._line += part[:room]
 
@@ -99,6 +102,6 @@ class StderrDrain:
     def last_lines(self) -> str:
         """Return the last lines, redacted, on one line; "" where it wrote none."""
         self.drain()
-        text = self._redact(self._tail.decode("utf-8", "replace"))
+        text = self._redact(self._tail.decode("utf-8", "replace"))[-TAIL_BYTES:]
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return " | ".join(line[:300] for line in lines[-TAIL_LINES:])

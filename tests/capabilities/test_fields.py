@@ -9,6 +9,7 @@ from opsorch.capabilities.incident import CreateIncidentInput, IncidentQuery, Up
 from opsorch.capabilities.log import LogQuery
 from opsorch.capabilities.messaging import Message
 from opsorch.capabilities.metric import MetricQuery
+from opsorch.capabilities.service import ServiceQuery
 from opsorch.capabilities.ticket import UpdateTicketInput
 
 
@@ -64,6 +65,49 @@ def test_keys_match_exactly_else_case_folded_and_the_last_wins(
 )
 def test_a_misfit_is_named_by_its_path(given: object, words: str) -> None:
     assert words in fault(IncidentQuery, given)
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "words"),
+    [
+        (
+            LogQuery,
+            {"expression": {"filters": [{"value": 1}]}},
+            "expression.filters.0.value must be a string",
+        ),
+        (LogQuery, {"expression": {"filters": [None]}}, "expression.filters.0 must be an object"),
+        (IncidentQuery, {"value": 1}, "value: unknown field"),
+        (IncidentQuery, {"key": 1}, "key: unknown field"),
+        (IncidentQuery, {"_schema": 1}, "_schema: unknown field"),
+        (IncidentQuery, {"statuses": [None]}, "statuses.0 must be a string"),
+        (ServiceQuery, {"tags": {"value": 1}}, "tags.value must be a string"),
+        (ServiceQuery, {"tags": {"a": None}}, "tags.a must be a string"),
+        (ServiceQuery, {"tags": []}, "tags must be an object"),
+    ],
+)
+def test_no_name_is_swallowed(schema: f.Schema, given: object, words: str) -> None:
+    assert fault(schema, given) == words
+
+
+def test_a_hostile_body_gets_a_short_answer() -> None:
+    """Its keys are its own: many of them, long ones, with control characters."""
+    told = fault(IncidentQuery, {f"k{n}": 1 for n in range(5000)})
+    assert told.count("unknown field") == f.MOST_TOLD
+    assert told.endswith("; and more")
+    assert len(fault(IncidentQuery, {"a" * 100_000: 1})) < 100
+    assert fault(IncidentQuery, {"a\n\x1b[31m": 1}) == "a [31m: unknown field"
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        (IncidentQuery, {"statuses": ["x"] * (f.MOST_ITEMS + 1)}),
+        (LogQuery, {"expression": {"filters": [{}] * (f.MOST_ITEMS + 1)}}),
+        (ServiceQuery, {"tags": {str(n): "" for n in range(f.MOST_ITEMS + 1)}}),
+    ],
+)
+def test_lists_are_bounded(schema: f.Schema, given: object) -> None:
+    assert fault(schema, given).endswith(f"must not hold more than {f.MOST_ITEMS} items")
 
 
 def test_all_misfits_come_at_once() -> None:
@@ -153,5 +197,7 @@ def test_a_nested_list_is_checked_item_by_item() -> None:
 
 def test_numbers_of_requests_are_exact_and_in_range() -> None:
     assert str(f.parse_decimal("0.1000000000000000000001")) == "0.1000000000000000000001"
-    with pytest.raises(ValueError, match="out of range"):
-        f.parse_decimal("1e400")
+    assert str(f.parse_decimal("1e-400")) == "1E-400"
+    for text in ("1e400", "-1e999999999", f"1e-{'9' * 30}", f"0e{'9' * 30}"):
+        with pytest.raises(ValueError, match="out of range"):
+            f.parse_decimal(text)

@@ -12,7 +12,15 @@ from opsorch.capabilities.incident import Incident
 from opsorch.capabilities.log import LogEntries
 from opsorch.capabilities.metric import MetricDescriptor, MetricSeries
 from opsorch.capabilities.orchestration import OrchestrationRun
-from opsorch.capabilities.results import IGNORED, Result, many, normal_time, one, struct_of
+from opsorch.capabilities.results import (
+    IGNORED,
+    Result,
+    codec_of,
+    many,
+    normal_time,
+    one,
+    struct_of,
+)
 from opsorch.capabilities.team import Team
 from opsorch.errors import ProviderError
 
@@ -112,6 +120,7 @@ def test_times_become_utc_with_every_digit(given_time: str | None, expected: str
         "2026-02-29T00:00:00Z",
         "0001-01-01T00:00:00+01:00",
         "9999-12-31T23:59:59-01:00",
+        "0000-03-01T10:00:00Z",
         "2026-03-01T10:00:00",
     ],
 )
@@ -176,6 +185,14 @@ def test_what_does_not_fit_is_the_providers_error(result: Result, raw: bytes) ->
 def test_deep_nesting_is_refused_and_harms_nothing() -> None:
     with pytest.raises(ProviderError):
         one(Incident).convert(b'{"metadata":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}")
+    for start in (b'{"id":1,', b'{"ID":"i",', b'{"id":null,'):
+        with pytest.raises(ProviderError, match="nested too deeply"):
+            one(Incident).convert(start + b'"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(ProviderError, match="not valid JSON"):
+        one(Incident).convert(b'{"x":NaN}')
 
 
 def test_the_last_of_repeated_keys_wins() -> None:
@@ -188,6 +205,13 @@ def test_a_field_that_results_cannot_hold_is_a_defect() -> None:
 
     with pytest.raises((TypeError, AttributeError)):
         struct_of(Odd)
+
+
+def test_a_time_inside_a_single_object_is_a_defect() -> None:
+    """Such a one would not be checked."""
+    inner = f.shape("Inner", at=f.Time())
+    with pytest.raises(TypeError, match="inner: times inside single objects"):
+        codec_of(f.shape("Outer", inner=f.One(inner)), many=False)
 
 
 @given(st.datetimes(timezones=st.timezones()))

@@ -1,5 +1,7 @@
 """The command line."""
 
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,19 +23,44 @@ def test_help_and_version() -> None:
         assert "Usage:" in done.output
 
 
+def test_it_runs_as_a_module(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["opsorch", "--version"])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_module("opsorch.cli", run_name="__main__")
+    assert left.value.code == 0
+    assert f"opsorch, version {__version__}" in capsys.readouterr().out
+
+
 def test_check_tells_what_answers_for_what(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text(
         "OPSORCH_TEAM_PLUGIN=bundled:demo\nOPSORCH_LOG_PLUGIN=/x\nOPSORCH_LOG_CONFIG={\n"
-        "OPSORCH_WORKER=1\n"
+        "OPSORCH_WORKER=1\nOPSORCH_TICKET_PLUGIN=bundled:nope\n"
     )
     done = run("serve", "--check", "--env-file", str(file))
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     lines = dict(line.split(None, 1) for line in done.output.splitlines() if "unknown" not in line)
     assert lines["team"] == "bundled:demo"
-    assert lines["log"] == "OPSORCH_LOG_CONFIG is not valid JSON"
+    assert lines["log"] == "OFF: OPSORCH_LOG_CONFIG is not valid JSON"
+    assert lines["ticket"].startswith("OFF: OPSORCH_TICKET_PLUGIN names no bundled adapter")
     assert lines["metric"] == "not configured"
     assert "unknown variable: OPSORCH_WORKER" in done.output
+
+
+def test_check_is_content_with_what_can_work() -> None:
+    environ = {"OPSORCH_TEAM_PLUGIN": "bundled:demo", "OPSORCH_LOG_PROVIDER": "demo"}
+    done = run("serve", "--check", "--env-file", "/dev/null", **environ)
+    assert done.exit_code == 0, done.output
+    assert "OFF" not in done.output
+
+
+@pytest.mark.parametrize("command", [["serve"], ["serve", "--check"], ["demo", "reset", "--yes"]])
+def test_a_file_that_was_named_must_be_there(command: list[str], tmp_path: Path) -> None:
+    """A typing error would start a gateway without its token."""
+    done = run(*command, "--env-file", str(tmp_path / "none"))
+    assert done.exit_code == 1
+    assert f"there is no file {tmp_path / 'none'}" in done.output
 
 
 @pytest.mark.parametrize("command", [["serve"], ["serve", "--check"], ["demo", "reset", "--yes"]])
@@ -41,7 +68,7 @@ def test_settings_that_do_not_parse_stop_it_with_one_line(
     command: list[str], tmp_path: Path
 ) -> None:
     environ = {"OPSORCH_WORKERS": "none", "OPSORCH_THREADS": "none"}
-    done = run(*command, "--env-file", str(tmp_path / "none"), **environ)
+    done = run(*command, "--env-file", "/dev/null", **environ)
     assert done.exit_code == 1
     assert "Traceback" not in done.output
     assert "OPSORCH_WORKERS" in done.output
@@ -61,7 +88,7 @@ def test_demo_reset_begins_the_world_anew(tmp_path: Path) -> None:
         "OPSORCH_INCIDENT_PLUGIN": "bundled:demo",
         "OPSORCH_INCIDENT_CONFIG": '{"seed":"s"}',
     }
-    done = run("demo", "reset", "--yes", "--env-file", str(tmp_path / "none"), **environ)
+    done = run("demo", "reset", "--yes", "--env-file", "/dev/null", **environ)
     assert done.exit_code == 0, done.output
     assert str(tmp_path) in done.output
     ids = [one["id"] for one in provider.query({}, Call())]
@@ -72,6 +99,6 @@ def test_demo_reset_begins_the_world_anew(tmp_path: Path) -> None:
 
 def test_demo_reset_says_what_hinders_it(tmp_path: Path) -> None:
     environ = {"OPSORCH_DATA_DIR": "/proc/nowhere"}
-    done = run("demo", "reset", "--yes", "--env-file", str(tmp_path / "none"), **environ)
+    done = run("demo", "reset", "--yes", "--env-file", "/dev/null", **environ)
     assert done.exit_code == 1
     assert "/proc/nowhere" in done.output

@@ -1,9 +1,13 @@
 """Settings: defaults, faults all at once and without values, capability configurations."""
 
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from opsorch.capabilities import CAPABILITIES
 from opsorch.config import Settings, SettingsError, known_variables, read_environ, variable_of
@@ -87,6 +91,15 @@ def test_all_faults_come_at_once_by_name_and_without_values(tmp_path: Path) -> N
         ({"OPSORCH_BEARER_TOKEN": "a", "OPSORCH_BEARER_TOKEN_FILE": "/dev/null"}, "both set"),
         ({"OPSORCH_BEARER_TOKEN_FILE": "/nowhere"}, "cannot be read"),
         ({"OPSORCH_PORT": "70000"}, "whole number from 0 to 65535"),
+        ({"OPSORCH_ADDR": ":\u00b2"}, "must be host:port"),
+        ({"OPSORCH_ADDR": ":" + "1" * 5000}, "must be host:port"),
+        ({"OPSORCH_ADDR": ":65536"}, "must be host:port"),
+        ({"OPSORCH_ADDR": "8080"}, "must be host:port"),
+        ({"OPSORCH_ADDR": "http://host:80"}, "must be host:port"),
+        ({"OPSORCH_ADDR": "a b:80"}, "must be host:port"),
+        ({"OPSORCH_DATA_DIR": "~no-such-user-here/x"}, "a user who is not known"),
+        ({"OPSORCH_LOG_PLUGIN": "/x/\udcff"}, "OPSORCH_LOG_PLUGIN must be UTF-8"),
+        ({"OPSORCH_TLS_CERT_FILE": "/tmp", "OPSORCH_TLS_KEY_FILE": "/tmp"}, "cannot be read"),
         ({"OPSORCH_PLUGIN_QUEUE_TIMEOUT": "nan"}, "must be seconds"),
     ],
 )
@@ -117,6 +130,8 @@ def test_configurations_and_the_environment_never_print() -> None:
         ({"OPSORCH_LOG_CONFIG": '{"a":'}, "OPSORCH_LOG_CONFIG is not valid JSON"),
         ({"OPSORCH_LOG_CONFIG": '{"a": NaN}'}, "is not valid JSON"),
         ({"OPSORCH_LOG_CONFIG": "[" * 5000}, "is not valid JSON"),
+        ({"OPSORCH_LOG_CONFIG": '{"a": 1e400}'}, "is not valid JSON"),
+        ({"OPSORCH_LOG_CONFIG": '{"a": "\udcff"}'}, "is not valid JSON"),
         ({"OPSORCH_LOG_CONFIG": "[1]"}, "must be a JSON object"),
         ({"OPSORCH_LOG_CONFIG": "{}", "OPSORCH_LOG_CONFIG_FILE": "/dev/null"}, "both set"),
         ({"OPSORCH_LOG_CONFIG_FILE": "/nowhere"}, "cannot be read (FileNotFoundError)"),
@@ -167,8 +182,62 @@ def test_a_real_variable_wins_over_the_file_which_is_taken_as_it_stands(tmp_path
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
-        read_environ({}, tmp_path)
+    for path in (tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(SettingsError, match="cannot be read"):
+            read_environ({}, path)
+    with pytest.raises(SettingsError, match="there is no file"):
+        read_environ({}, tmp_path / "none", needed=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("A=1\nOPSORCH_BEARER_TOKEN='s3cret\nB=2\n", "line 2 must"),
+        ("not an assignment\nA=1\n=2\n", "lines 1, 3 must"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_a_fault(tmp_path: Path, text: str, lines: str) -> None:
+    """Left out, it could be the token, and the gateway would be open to everybody."""
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(SettingsError, match=lines) as caught:
+        read_environ({}, tmp_path / ".env")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_env_files_as_people_write_them(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(
+        b"\xef\xbb\xbf# comment\r\nexport OPSORCH_PORT=1\r\n OPSORCH_WORKERS = 3 # three\r\n"
+        b'OPSORCH_THREADS="4"\r\nOPSORCH_LOG_CONFIG=\'{\r\n  "a": "#b"\r\n}\'\r\nOPSORCH_PORT=2\r\n'
+    )
+    read = read_environ({}, file)
+    assert read.pop("OPSORCH_LOG_CONFIG").split() == ["{", '"a":', '"#b"', "}"]
+    assert read == {"OPSORCH_PORT": "2", "OPSORCH_WORKERS": "3", "OPSORCH_THREADS": "4"}
+
+
+def test_a_certificate_and_its_key_are_looked_at_before_the_start(tmp_path: Path) -> None:
+    def made(name: str, *passphrase: str) -> dict[str, str]:
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=x"
+        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem", *(passphrase or ("-nodes",))]
+        subprocess.run([*command.split(), *files], cwd=tmp_path, check=True, capture_output=True)
+        names = {"OPSORCH_TLS_CERT_FILE": "pem", "OPSORCH_TLS_KEY_FILE": "key"}
+        return {setting: str(tmp_path / f"{name}.{end}") for setting, end in names.items()}
+
+    good, other, closed = made("a"), made("b"), made("c", "-passout", "pass:x")
+    assert Settings.from_env(good).tls_key_file.endswith("a.key")
+    for bad in ({**good, "OPSORCH_TLS_KEY_FILE": other["OPSORCH_TLS_KEY_FILE"]}, closed):
+        with pytest.raises(SettingsError, match="are no certificate and its key"):
+            Settings.from_env(bad)
+
+
+def test_without_a_home_data_has_a_place_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the user may have no HOME and no entry in /etc/passwd."""
+
+    def no_home(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    assert Settings.from_env({}).data_dir == Path("/var/lib/opsorch")
 
 
 def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -187,5 +256,35 @@ def test_every_variable_has_one_name() -> None:
 
 def test_small_parsers() -> None:
     assert address("localhost:1") == ("localhost", 1)
-    assert origins(" , ") == ("*",)
+    assert origins(" , ") == origins("https://a, *") == ("*",)
     assert origins("https://a, https://b") == ("https://a", "https://b")
+
+
+odd_values = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
+    [":²", "[::1]:80", "~nobody-here/x", "1e9", "-0", "٣", "{", "[[", "'", "\udcff", "\x00", " "]
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(known_variables())), odd_values, max_size=8))
+@settings(deadline=None, max_examples=300)
+def test_whatever_is_set_is_read_or_is_a_fault(environ: dict[str, str]) -> None:
+    """Anything else would end the master at SIGHUP, with all that it serves."""
+    read = outcome(lambda: Settings.from_env(environ))
+    assert isinstance(read, Settings) or any(name in str(read) for name in environ)
+
+
+def outcome(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except SettingsError as fault:
+        return fault
+
+
+@given(st.binary(max_size=80))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_an_env_file_holds_is_read_or_is_a_fault(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / ".env").write_bytes(data)
+    read = outcome(lambda: read_environ({}, tmp_path / ".env"))
+    texts = read.values() if isinstance(read, dict) else [str(read)]
+    assert all(isinstance(text, str) for text in texts)
+    assert isinstance(read, dict) or ".env" in str(read)

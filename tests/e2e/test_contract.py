@@ -247,6 +247,13 @@ def test_nothing_of_the_above_was_a_defect(gateway: Gateway) -> None:
     assert gateway.request("GET", "/health").json == {"status": "ok"}
 
 
+def test_headers_of_a_proxy_steer_nothing() -> None:
+    with running_gateway({}) as running:
+        odd = {"SCRIPT_NAME": "/foo", "X-Forwarded-Proto": "https", "PATH_INFO": "/bar"}
+        assert running.request("GET", "/health", headers=odd).status in (200, 400)
+        assert not events(running, "request.failed")
+
+
 # --- settings ----------------------------------------------------------------------------------
 
 

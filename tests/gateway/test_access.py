@@ -32,6 +32,12 @@ def test_probes_need_no_token(path: str) -> None:
     assert an_app(TOKEN).client.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/%zz", "?", "*", "%2Fhealth", "health", "/%FF", "x:1"])
+def test_a_path_that_cannot_be_decoded_needs_the_token_too(path: str) -> None:
+    answer = an_app(TOKEN).client.get("/", environ_overrides={"RAW_URI": path})
+    assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
+
+
 @pytest.mark.parametrize("path", ["/incidents/query", "/nope", "/"])
 def test_options_answers_before_the_token(path: str) -> None:
     answer = an_app(TOKEN).client.options(path)
@@ -70,6 +76,15 @@ def test_an_unknown_capability_is_not_found() -> None:
     client = an_app().client
     assert client.get("/providers/database").status_code == 404
     assert client.post("/providers/database", json={}).status_code == 404
+
+
+def test_a_long_name_or_path_is_not_told_at_length() -> None:
+    client = an_app().client
+    for path in ("/providers/" + "x" * 4000, "/" + "'" * 4000):
+        answer = client.get("/", environ_overrides={"RAW_URI": path})
+        assert answer.status_code == 404
+        assert len(answer.data) < 500
+        assert "not found" in answer.json["message"]
 
 
 def test_providers_cannot_be_configured_yet() -> None:

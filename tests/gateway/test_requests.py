@@ -1,9 +1,11 @@
 """Requests through the application: routes, bodies, identity, errors, audit."""
 
 import json
+import pathlib
 from typing import Any
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, NoMoreData
 
 from opsorch.errors import (
     Conflict,
@@ -13,6 +15,8 @@ from opsorch.errors import (
     ReportedError,
     RpcTimeout,
 )
+from opsorch.gateway.app import load_settings
+from opsorch.gateway.bodies import MAX_DROPPED_BYTES
 from tests.gateway.support import Canned, Here, an_app
 
 INCIDENT = {"id": "i", "title": "t"}
@@ -110,6 +114,15 @@ def test_without_a_raw_target_the_decoded_path_serves(here: Here) -> None:
     assert provider.seen[0][1] == {"id": "é"}
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Host": "x" * 300}, {"Connection": "upgrade", "Upgrade": "websocket"}]
+)
+def test_headers_that_no_route_can_serve_are_named(here: Here, headers: dict[str, str]) -> None:
+    answer = here.client.get("/services", headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+    assert "Host and Upgrade" in answer.json["message"]
+
+
 @pytest.mark.parametrize("verb", ["PUT", "DELETE", "GET"])
 def test_a_wrong_method_names_those_that_are_offered(here: Here, verb: str) -> None:
     answer = here.client.open("/logs/query", method=verb)
@@ -137,6 +150,10 @@ def test_head_answers_wherever_get_does(here: Here) -> None:
         (b'{"title":"t"}{"bogus":1}', "not valid JSON"),
         (b'{"title":"\\ud800"}', "not valid JSON"),
         (b'{"title":"t","metadata":{"a":1e400}}', "out of range"),
+        (b'{"title":"t","metadata":{"a":1e999999999}}', "out of range"),
+        (b'{"title":"t","metadata":{"a":1e-' + b"9" * 30 + b"}}", "out of range"),
+        (b'{"title":"t","metadata":{"a":0e' + b"9" * 30 + b"}}", "out of range"),
+        (b'{"title":"t","metadata":{"a":' + b"9" * 5000 + b"}}", "out of range"),
         (b'{"title":"t","metadata":{"a":NaN}}', "not valid JSON"),
         (b'{"title":"t","bogus":1}', "bogus: unknown field"),
         (b'{"title":"t","metadata":' + b'{"a":' * 101 + b"1" + b"}" * 102, "100 levels"),
@@ -193,6 +210,59 @@ def test_a_body_shorter_than_announced_is_refused(here: Here) -> None:
     assert "shorter" in answer.json["message"]
 
 
+class Breaking:
+    """A body whose connection breaks after two bytes, or whose chunks are none."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.left = error, b"{ "
+
+    def read(self, size: int) -> bytes:
+        told, self.left = self.left, b""
+        if not told:
+            raise self.error
+        return told
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(), NoMoreData(), InvalidChunkSize(b"z"), InvalidHeader("x")]
+)
+@pytest.mark.parametrize(("path", "status"), [("/incidents/query", 400), ("/nowhere", 404)])
+def test_a_body_that_breaks_off_is_no_defect(
+    here: Here, error: Exception, path: str, status: int
+) -> None:
+    here.put("incident", Canned([]))
+    environ = {
+        "wsgi.input": Breaking(error),
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+        "wsgi.input_terminated": True,
+    }
+    answer = here.client.post(path, environ_overrides=environ)
+    assert answer.status_code == status
+    assert answer.headers["X-Request-ID"]
+    assert not here.log.events("request.failed")
+
+
+class Endless:
+    """A body that never ends; counts what was read of it."""
+
+    def __init__(self) -> None:
+        self.read_bytes = 0
+
+    def read(self, size: int) -> bytes:
+        self.read_bytes += size
+        return b" " * size
+
+
+@pytest.mark.parametrize(("path", "status"), [("/incidents/query", 413), ("/nowhere", 404)])
+def test_a_body_without_end_is_dropped_within_bounds(here: Here, path: str, status: int) -> None:
+    here.put("incident", Canned([]))
+    body = Endless()
+    environ = {"wsgi.input": body, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    assert here.client.post(path, environ_overrides=environ).status_code == status
+    assert body.read_bytes <= MAX_DROPPED_BYTES + 1024 * 1024 + 1
+
+
 def test_describe_reads_the_query_string(here: Here) -> None:
     provider = here.put("metric", Canned([{"name": "m"}]))
     answer = here.client.get("/metrics/describe?service=a&service=b&team=&other=x")
@@ -236,6 +306,15 @@ def test_the_context_of_a_call_names_the_caller(here: Here) -> None:
     first, second = provider.seen[0][2], provider.seen[1][2]
     assert (first.request_id, first.actor, first.traceparent) == ("r", "kim", trace)
     assert (second.actor, second.traceparent) == ("unknown", "")
+
+
+def test_the_name_of_a_caller_is_utf8(here: Here) -> None:
+    """WSGI hands over each byte as one character."""
+    provider = here.put("incident", Canned([]))
+    name = "Zoë".encode().decode("latin-1")
+    here.client.post("/incidents/query", environ_overrides={"HTTP_X_USER_ID": name})
+    here.client.post("/incidents/query", environ_overrides={"HTTP_X_USER_ID": "Zo\xeb"})
+    assert [seen[2].actor for seen in provider.seen] == ["Zoë", "Zo\ufffd"]
 
 
 def test_success_is_audited_and_failure_is_not(here: Here) -> None:
@@ -360,5 +439,14 @@ def test_gunicorns_refusals_are_translated() -> None:
     with app.test_request_context("/x"):
         set_facts(facts_of(__import__("flask").request.headers))
         assert _translated(failures.RequestEntityTooLarge()).code == "payload_too_large"
-        assert _translated(failures.BadRequest("why")).message == "why"
+        assert _translated(failures.BadRequest("why")).code == "bad_request"
         assert _translated(failures.BadGateway()).code == "internal_error"
+
+
+def test_settings_come_from_the_environment_and_from_the_folder(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("OPSORCH_PORT=1\nOPSORCH_WORKERS=3\n")
+    monkeypatch.setenv("OPSORCH_PORT", "2")
+    settings = load_settings(tmp_path)
+    assert (settings.address[1], settings.workers) == (2, 3)

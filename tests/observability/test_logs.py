@@ -48,6 +48,17 @@ def test_an_event_is_one_line_of_json_with_its_facts() -> None:
     )  # fmt: skip
 
 
+def test_the_console_forges_no_line_either() -> None:
+    kept = Kept()
+    logs.configure_logs("info", "console", kept)
+    logs.emit("process.exited", capability="log", pid=7, status="x\n\x1b[2Jy\u2028z", calls=1)
+    logging.getLogger("some.library").warning("loud\n%s", "\x9b31m")
+    assert len(kept.lines) == 2
+    assert all(line.isprintable() for line in kept.lines)
+    assert "x\\x0a\\x1b[2Jy" in kept.lines[0]
+    assert "loud\\x0a\\x9b31m" in kept.lines[1]
+
+
 def test_levels_filter_events_and_libraries() -> None:
     kept = Kept()
     logs.configure_logs("warning", "json", kept)

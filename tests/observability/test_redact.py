@@ -1,11 +1,14 @@
 """Secrets: what is taken for one, what prints, and what stays in a text."""
 
 import copy
+import json
 import time
+import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from opsorch.observability.redact import (
@@ -170,9 +173,27 @@ def test_prose_stays(text: str) -> None:
 )
 def test_no_known_secret_survives(before: str, secret: str, after: str) -> None:
     """Whatever stands around it."""
+    assume(len(secret.strip()) >= MIN_SECRET_LENGTH)
     redact = redactor_for({"token": secret})
     clean = redact(f"{before}{secret.strip()}{after}")
     assert secret.strip() not in clean or secret.strip() in MASK
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        lambda secret: json.dumps({"password": secret}),
+        lambda secret: json.dumps({"password": secret}, ensure_ascii=False),
+        lambda secret: f"https://host/?q={urllib.parse.quote(secret, safe='')}",
+        lambda secret: f"https://host/?q={urllib.parse.quote_plus(secret)}",
+    ],
+)
+def test_a_secret_is_found_in_json_and_in_urls(repeated: Callable[[str], str]) -> None:
+    """Where its quotes, slashes and letters are written in another way."""
+    secret = 'pä"ss\\word /+&x'
+    clean = redactor_for({"password": secret})(repeated(secret))
+    assert MASK in clean
+    assert "word" not in clean.removeprefix('{"password')
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which provider answers, by the settings; replacing one; providers inside the gateway."""
 
 import dataclasses
+import importlib.metadata
 import json
 import sys
 from collections.abc import Iterator
@@ -15,16 +16,35 @@ from opsorch.errors import (
     InvalidConfig,
     OpsOrchError,
     PluginNotFound,
+    PluginStartFailed,
     ProviderError,
     ProviderMissing,
+    ReportedError,
+    Unauthorized,
     UpstreamTimeout,
 )
-from opsorch.plugin import BadRequest, Call, ConfigSpec, Field, Provider, rpc
+from opsorch.plugin import (
+    BadRequest,
+    Call,
+    ConfigSpec,
+    Field,
+    NotFound,
+    Provider,
+    RateLimited,
+    rpc,
+)
+from opsorch.providers import registry as registry_module
 from opsorch.providers.base import CallContext, Unavailable
 from opsorch.providers.in_process import InProcessProvider
-from opsorch.providers.registry import Registry, adapter_named, adapters
+from opsorch.providers.registry import Registry, adapter_named, adapters, fault_of
 from opsorch.providers.supervised import SupervisedProvider
 from opsorch.supervisor.supervisor import Supervisor
+
+
+class OwnCode(ProviderError):
+    """A code that only this adapter knows."""
+
+    code = "acme_down"
 
 
 class Told:
@@ -221,6 +241,27 @@ def test_a_replaced_provider_answers_and_a_bad_one_is_refused(
     assert set(registry.slots) == set(Settings.from_env({}).capabilities)
 
 
+ODD_ERRORS = {
+    "unauthorized": Unauthorized("the upstream said 401"),
+    "own": OwnCode("the upstream said no"),
+    "half": NotFound("half a pair: \ud800"),
+    "long": NotFound("x" * 100_000),
+    "later": RateLimited("slow down", retry_after_s=1e300),
+}
+
+
+def test_a_file_that_cannot_be_executed_replaces_nothing(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER="demo")
+    before, own = registry["team"].provider, registry["team"].settings
+    with pytest.raises(PluginNotFound):
+        registry.replace(dataclasses.replace(own, plugin=str(tmp_path / "none")))
+    with pytest.raises(PluginStartFailed, match="it is a directory"):
+        registry.replace(dataclasses.replace(own, plugin=str(tmp_path)))
+    assert registry["team"].provider is before
+
+
 class Acme(Provider):
     """Fails in every way."""
 
@@ -240,7 +281,11 @@ class Acme(Provider):
             return [call.request_id, call.actor, call.deadline.remaining()]
         if what == "object":
             return object()
-        raise ValueError("a defect")
+        if what == "exit":
+            raise SystemExit(3)
+        if what in ODD_ERRORS:
+            raise ODD_ERRORS[what]
+        raise ValueError(f"a defect near {self.settings['token'].reveal()}")
 
 
 def acme() -> InProcessProvider:
@@ -252,15 +297,94 @@ def acme_call(name: str, seconds: float = 20.0) -> Any:
     return json.loads(bytes(acme().call("team.query", payload, context(seconds), repeatable=True)))
 
 
-@pytest.mark.parametrize("name", ["nan", "object", "defect"])
+@pytest.mark.parametrize("name", ["nan", "object", "defect", "exit"])
 def test_a_failing_class_is_a_provider_error(name: str) -> None:
     with pytest.raises(ProviderError, match=r"'acme' failed at team\.query"):
         acme_call(name)
 
 
 def test_secrets_are_taken_out_of_its_errors() -> None:
-    with pytest.raises(BadRequest, match=r"the token \*\*\* is odd"):
+    with pytest.raises(ReportedError, match=r"the token \*\*\* is odd") as caught:
         acme_call("told")
+    assert (caught.value.code, caught.value.status) == ("bad_request", 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "status"),
+    [
+        ("unauthorized", "unauthorized", 502),
+        ("own", "acme_down", 502),
+        ("half", "not_found", 404),
+        ("long", "not_found", 404),
+        ("later", "rate_limited", 429),
+    ],
+)
+def test_its_errors_are_those_of_a_plugin(name: str, code: str, status: int) -> None:
+    """Whatever an adapter raises: it neither blames the caller's token nor breaks the answer."""
+    with pytest.raises(ReportedError) as caught:
+        acme_call(name)
+    assert (caught.value.code, caught.value.status) == (code, status)
+    caught.value.message.encode()
+    assert len(caught.value.message) < 5000
+    assert (caught.value.retry_after_s or 0) < 1e9
+
+
+def test_a_defect_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ProviderError) as caught:
+        acme_call("defect")
+    assert caught.value.outcome_unknown
+    assert "ValueError at test_registry.py" in caplog.text
+    assert "hunter22" not in caplog.text + str(caught.value)
+
+
+class Broken(importlib.metadata.EntryPoint):
+    """An adapter whose library is missing."""
+
+    def load(self) -> Any:
+        raise ImportError("No module named 'acme'")
+
+
+def test_an_adapter_that_cannot_be_imported_turns_one_capability_off(
+    supervisor: Supervisor, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Broken("acme", "acme.provider:Teams", "opsorch.providers.team")
+    monkeypatch.setattr(registry_module, "adapter_named", lambda capability, name: broken)
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER="acme")
+    error = failed(registry, "team")
+    assert (error.code, error.status) == ("invalid_config", 502)
+    assert "cannot be loaded (ImportError)" in error.message
+    assert registry["team"].provider.health()["ready"] is False
+    assert failed(registry, "log").code == "log_provider_missing"
+
+
+def test_a_path_below_an_unknown_users_home_is_not_found(
+    supervisor: Supervisor, told: Told
+) -> None:
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PLUGIN="~no-such-user-here/plugin")
+    assert isinstance(failed(registry, "team"), PluginNotFound)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({}, ""),
+        ({"OPSORCH_TEAM_PLUGIN": "bundled:demo"}, ""),
+        ({"OPSORCH_TEAM_PROVIDER": "demo"}, ""),
+        ({"OPSORCH_TEAM_PLUGIN": "bundled:nope"}, "names no bundled adapter"),
+        ({"OPSORCH_TEAM_PROVIDER": "nope"}, "names no known adapter"),
+        ({"OPSORCH_TEAM_PLUGIN": "bundled:github"}, "missing required field(s): token"),
+        ({"OPSORCH_TEAM_PROVIDER": "github"}, "missing required field(s): token"),
+        ({"OPSORCH_TEAM_PLUGIN": "/nowhere"}, "There is no file at /nowhere"),
+        ({"OPSORCH_TEAM_PLUGIN": "/dev"}, "it is a directory"),
+        ({"OPSORCH_TEAM_PLUGIN": "/bin/sh", "OPSORCH_TEAM_CONFIG": "{"}, "is not valid JSON"),
+    ],
+)
+def test_what_hinders_a_capability_is_told_without_starting_it(
+    environ: dict[str, str], words: str
+) -> None:
+    told = fault_of(Settings.from_env(environ), "team")
+    assert words in told
+    assert bool(told) is bool(words)
 
 
 def test_it_gets_the_context_and_a_shorter_deadline() -> None:

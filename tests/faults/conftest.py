@@ -1,0 +1,5 @@
+"""The fixture of the fault tests."""
+
+from tests.faults.support import rig
+
+__all__ = ["rig"]

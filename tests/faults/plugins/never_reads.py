@@ -1,0 +1,5 @@
+"""Lives, and reads nothing."""
+
+import signal
+
+signal.pause()

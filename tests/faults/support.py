@@ -1,0 +1,188 @@
+"""What the fault tests share: plugin scripts, a supervised provider in this process, waiting."""
+
+import json
+import os
+import pathlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import pytest
+
+from opsorch.deadline import Deadline
+from opsorch.errors import OpsOrchError
+from opsorch.observability.events import EVENTS
+from opsorch.observability.metrics import Metrics
+from opsorch.providers.base import CallContext
+from opsorch.providers.supervised import SupervisedProvider
+from opsorch.supervisor.spec import PluginSpec
+from opsorch.supervisor.supervisor import Supervisor
+
+PLUGINS = pathlib.Path(__file__).parent / "plugins"
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], within_s: float = 10.0) -> T:
+    """Wait until the condition holds and return its value; fail where it does not in time."""
+    until = time.monotonic() + within_s
+    pause = threading.Event()
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < until, f"it did not come to hold within {within_s} s"
+        pause.wait(0.005)
+
+
+def install(folder: pathlib.Path, name: str, *, mode: int = 0o755) -> str:
+    """Put the script of tests/faults/plugins into a folder, run by this interpreter."""
+    source = PLUGINS / f"{name}.py"
+    target = folder / name
+    # A file that is open for writing cannot be executed by a process forked meanwhile.
+    fresh = folder / f".{name}.new"
+    fresh.write_text(f"#!{sys.executable} -S\n{source.read_text()}")
+    fresh.chmod(mode)
+    fresh.replace(target)
+    return str(target)
+
+
+def together(count: int, work: Callable[[int], T]) -> list[T | BaseException]:
+    """Run the work in so many threads at once; returns results or exceptions, in order."""
+    futures: list[Future[T]] = [Future() for _ in range(count)]
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            futures[number].set_result(work(number))
+        except BaseException as exc:
+            futures[number].set_exception(exc)
+
+    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a caller hangs"
+    return [future.exception() or future.result() for future in futures]
+
+
+def descriptors() -> int:
+    """Count the open descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def own_threads() -> set[threading.Thread]:
+    """The threads that run now, without the supervisor's two, which stay for ever."""
+    return {t for t in threading.enumerate() if not t.name.startswith("opsorch-")}
+
+
+class Recorder:
+    """Takes events: keeps them, counts them as the gateway does, and checks their form."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.metrics = Metrics()
+        self.unfit: list[str] = []
+
+    def __call__(self, event: str, /, **facts: object) -> None:
+        self.metrics.note(event, facts)
+        if event not in EVENTS or not set(facts) - {"exc_info"} <= set(EVENTS[event].facts):
+            self.unfit.append(f"{event} {sorted(facts)}")
+        self.told.append((event, facts))
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        """The facts of every event of this name, oldest first."""
+        return [facts for name, facts in list(self.told) if name == event]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels."""
+        return sum(
+            sample.value
+            for family in self.metrics._registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+class Rig:
+    """Plugins under one supervisor in this process. Use the fixture ``rig``."""
+
+    def __init__(self, supervisor: Supervisor, events: Recorder, folder: pathlib.Path) -> None:
+        self.supervisor = supervisor
+        self.events = events
+        self.folder = folder
+
+    def provider(
+        self,
+        script: str,
+        *arguments: str,
+        config: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **limits: Any,
+    ) -> SupervisedProvider:
+        """Make a provider of a script of tests/faults/plugins, or of the file at a path.
+
+        Args:
+            script: Name, or path.
+            arguments: Of the plugin's command line.
+            config: Configuration sent with each request.
+            environ: Further variables.
+            limits: Further fields of PluginSpec.
+        """
+        path = script if "/" in script else install(self.folder, script)
+        spec = PluginSpec(
+            label=limits.pop("label", "alert"),
+            command=(path, *arguments),
+            setting="OPSORCH_ALERT_PLUGIN",
+            environ={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **(environ or {})},
+            **limits,
+        )
+        pool = self.supervisor.pool(spec)
+        return SupervisedProvider(script, spec.label, config or {}, pool, self.events)
+
+    def call(
+        self,
+        provider: SupervisedProvider,
+        payload: Any = None,
+        *,
+        method: str = "alert.query",
+        timeout_s: float = 20.0,
+        repeatable: bool = True,
+    ) -> Any:
+        """Make one call and return its result, decoded."""
+        context = CallContext(Deadline.after(timeout_s), "request-1", "tester")
+        raw = provider.call(method, json.dumps(payload).encode(), context, repeatable=repeatable)
+        return json.loads(bytes(raw))
+
+    def refused(
+        self, provider: SupervisedProvider, payload: Any = None, **options: Any
+    ) -> OpsOrchError:
+        """Make one call that must fail; returns its error."""
+        with pytest.raises(OpsOrchError) as caught:
+            self.call(provider, payload, **options)
+        return caught.value
+
+
+_EVENTS = Recorder()
+# One for all tests: its two threads stay for the life of the process.
+_SUPERVISOR = Supervisor(_EVENTS)
+
+
+@pytest.fixture
+def rig(tmp_path: pathlib.Path) -> Iterator[Rig]:
+    """A supervisor that has no process, descriptor or thread left when the test is over."""
+    _EVENTS.clear()
+    before, threads = descriptors(), own_threads()
+    yield Rig(_SUPERVISOR, _EVENTS, tmp_path)
+    assert _SUPERVISOR.kill(within_s=10.0), "a process is left"
+    eventually(lambda: own_threads() <= threads)
+    eventually(lambda: descriptors() <= before)
+    assert not _EVENTS.named("keeper.failed")
+    assert not _EVENTS.unfit

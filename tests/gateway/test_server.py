@@ -1,0 +1,580 @@
+"""Gunicorn as the gateway sets it up: the worker's loop, the refusals, the hooks, the settings."""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import gunicorn.arbiter
+import gunicorn.config
+import gunicorn.util
+import gunicorn.workers.gthread
+import pytest
+import structlog
+
+# Before the server names the folder of the metrics: this process keeps its own in memory.
+import opsorch.observability.metrics  # noqa: F401
+from opsorch.config import Settings, SettingsError
+from opsorch.gateway import partings, server
+from opsorch.gateway.patience import Patience
+from opsorch.gateway.server import Arbiter, Logger, Server, Worker
+from tests.faults.support import eventually
+from tests.plugin.loopback import CERTIFICATE
+
+# Above every pid that the kernel gives.
+NOBODY = 2**22 + 1
+Told = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logging, the metrics folder and the list of watched sockets are as before afterwards."""
+    monkeypatch.setattr(server, "PATIENCE", Patience())
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    root, gunicorns = logging.getLogger(), logging.getLogger("gunicorn.error")
+    kept = list(root.handlers), root.level, list(gunicorns.handlers), gunicorns.level
+    yield
+    root.handlers[:], root.level, gunicorns.handlers[:], gunicorns.level = kept
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    folder = os.environ.pop("PROMETHEUS_MULTIPROC_DIR", "")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    events: Told = []
+    monkeypatch.setattr(server.logs, "emit", lambda event, **facts: events.append((event, facts)))
+    return events
+
+
+def settings_of(**variables: str) -> Settings:
+    return Settings.from_env(variables)
+
+
+def names(told: Told) -> list[str]:
+    return [event for event, _ in told]
+
+
+# --- the worker -------------------------------------------------------------------------------
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+class Quiet:
+    """A log that nobody reads."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def a_worker(*listeners: Any, **variables: str) -> Worker:
+    settings = settings_of(**variables)
+    config = gunicorn.config.Config()
+    for name, value in server._gunicorn_settings(settings).items():
+        config.set(name, value)
+    app = SimpleNamespace(settings=settings)
+    return Worker(1, os.getppid(), list(listeners), app, 30, config, Quiet())
+
+
+class Running:
+    """A worker whose main loop runs in a thread of the test."""
+
+    def __init__(self, worker: Worker, address: tuple[str, int]) -> None:
+        self.worker = worker
+        self.address = address
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=20)
+
+    def answer(self) -> bytes:
+        with self.connect() as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return b"".join(iter(lambda: sock.recv(65_536), b""))
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr(gunicorn.workers.gthread, "DEFAULT_WORKER_DATA_TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        worker = a_worker(listening, OPSORCH_THREADS="2")
+        worker.wsgi = application
+        worker.tpool = worker.get_thread_pool()
+        worker.poller = gunicorn.workers.gthread.selectors.DefaultSelector()
+        worker.method_queue.init()
+        loop = threading.Thread(target=worker.run)
+        loop.start()
+        yield Running(worker, listening.getsockname())
+        worker.alive = False
+        with contextlib.suppress(OSError):
+            worker.method_queue.defer(lambda: None)
+        loop.join(20)
+        assert not loop.is_alive()
+        worker.tmp.close()
+
+
+def test_a_worker_answers_and_parts(running: Running) -> None:
+    assert running.answer().endswith(b"\r\n\r\nok")
+    eventually(lambda: running.worker.nr_conns == 0)
+
+
+def test_a_kept_connection_stays(running: Running) -> None:
+    with running.connect() as sock:
+        for _ in range(2):
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\nok"):
+                answer += sock.recv(65_536)
+            assert b"keep-alive" in answer
+        assert running.worker.nr_conns == 1
+
+
+@pytest.mark.fault(57)
+def test_a_client_that_never_closes_is_not_waited_for(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partings, "LINGER_S", 0.05)
+    with running.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert running.answer().startswith(b"HTTP/1.1 200")
+        eventually(lambda: running.worker.nr_conns == 0)
+
+
+@pytest.mark.fault(57)
+def test_half_a_header_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.05)
+    with running.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHo")
+        assert sock.recv(100) == b""
+    assert running.answer().endswith(b"ok")
+    assert server.PATIENCE._until == {}
+
+
+@pytest.mark.fault(57)
+def test_a_request_that_waited_too_long_for_a_thread_is_the_last_of_its_connection(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        begun.release()
+        release.wait(20)
+        return application(environ, start_response)
+
+    running.worker.wsgi = slow
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        callers = []
+        for _ in range(3):
+            # Two for the two threads, the third waits.
+            callers.append(stack.enter_context(running.connect()))
+            callers[-1].sendall(request)
+            if len(callers) < 3:
+                assert begun.acquire(timeout=20)
+            if len(callers) == 2:
+                monkeypatch.setattr(server, "HEADER_S", 0.05)
+        eventually(lambda: running.worker.tpool._work_queue.qsize() == 1)
+        eventually(lambda: not server.PATIENCE._until)
+        release.set()
+        answers = [sock.recv(65_536) for sock in callers[1:]]
+    assert b"Connection: keep-alive" in answers[0]
+    assert b"Connection: close" in answers[1]
+
+
+@pytest.mark.fault(57)
+def test_what_is_no_request_gets_json(running: Running) -> None:
+    with running.connect() as sock:
+        sock.sendall(b"nonsense\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: sock.recv(65_536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"Content-Type: application/json" in head
+    assert json.loads(body)["code"] == "bad_request"
+
+
+@pytest.mark.fault(41)
+def test_connections_that_only_wait_do_not_hold_up_the_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gunicorn.workers.gthread, "STOP_KEEPALIVE_LINGER", 0.05)
+    with running.connect() as silent:
+        eventually(lambda: len(running.worker.pending_conns) == 1)
+        begun = time.monotonic()
+        running.worker.handle_exit(signal.SIGTERM, None)
+        assert silent.recv(10) == b""
+        assert time.monotonic() - begun < 10
+
+
+class Listener:
+    """A listener that fails in one way."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def accept(self) -> Any:
+        raise OSError(self._number, os.strerror(self._number))
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_worker_without_descriptors_lives_on(told: Told, number: int) -> None:
+    worker = a_worker()
+    worker.accept(Listener(number))
+    assert told == [("gateway.exhausted", {"worker": worker.pid, "reason": os.strerror(number)})]
+    worker.tmp.close()
+
+
+@pytest.mark.fault(41)
+def test_a_listener_that_was_shut_down_is_no_defect(told: Told) -> None:
+    worker = a_worker()
+    worker.accept(Listener(errno.EINVAL))
+    worker.accept(Listener(errno.EAGAIN))
+    with pytest.raises(PermissionError):
+        worker.accept(Listener(errno.EPERM))
+    assert told == []
+    worker.tmp.close()
+
+
+def test_what_a_connections_thread_ends_with_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr(
+        gunicorn.workers.gthread.ThreadWorker,
+        "finish_request",
+        lambda self, conn, fs: kept.append(conn),
+    )
+    worker = a_worker()
+    worker._partings = SimpleNamespace(part=lambda sock: kept.append("parted"))
+    for outcome in ("keep", "fail", "cancel", "part"):
+        done: Future[bool] = Future()
+        if outcome == "cancel":
+            done.cancel()
+        elif outcome == "fail":
+            done.set_exception(ValueError())
+        else:
+            done.set_result(outcome == "keep")
+        worker.finish_request(SimpleNamespace(sock=outcome, label=outcome), done)
+    assert [getattr(one, "label", one) for one in kept] == ["keep", "fail", "cancel", "parted"]
+    worker.tmp.close()
+
+
+def test_the_drain_fits_into_the_graceful_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Worker] = []
+
+    def begin(self: Worker) -> None:
+        begun.append(self)
+
+    monkeypatch.setattr(gunicorn.workers.gthread.ThreadWorker, "init_process", begin)
+    for given, left in (("60", 51), ("5", 1)):
+        worker = a_worker(OPSORCH_GRACEFUL_TIMEOUT=given)
+        worker.init_process()
+        assert worker.cfg.graceful_timeout == left
+        worker.tmp.close()
+    assert len(begun) == 2
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [
+        (400, "Bad Request", "bad_request"),
+        (403, "Forbidden", "forbidden"),
+        (414, "URI Too Long", "bad_request"),
+        (431, "Request Header Fields Too Large", "bad_request"),
+        (500, "Internal Server Error", "internal_error"),
+    ],
+)
+def test_every_page_of_gunicorn_becomes_json(status: int, reason: str, code: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        refusal = server._JsonRefusal(ours, "*")
+        assert refusal.fileno() == ours.fileno()
+        gunicorn.util.write_error(refusal, status, reason, "<b>details</b>")
+        sent = theirs.recv(65_536)
+    head, _, body = sent.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} {reason}\r\nConnection: close".encode())
+    assert f"Content-Length: {len(body)}".encode() in head
+    said = json.loads(body)
+    assert said["code"] == code
+    assert reason in said["message"]
+    assert b"details" not in sent
+
+
+# --- the master -------------------------------------------------------------------------------
+
+
+class Master(Arbiter):
+    """A master that has been set up and runs nothing."""
+
+    def __init__(self, listener: Any) -> None:
+        self.START_CTX = {}
+        self.LISTENERS = [SimpleNamespace(sock=listener)]
+        self.reexec_pid = self.master_pid = 0
+        self.systemd = False
+
+
+@pytest.mark.fault(41)
+@pytest.mark.parametrize("shared", ["", "reexec_pid", "master_pid", "systemd"])
+def test_a_master_that_stops_refuses_connections_unless_another_goes_on(
+    monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(gunicorn.arbiter.Arbiter, "stop", lambda self, how: stopped.append(how))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        master = Master(listening)
+        if shared:
+            setattr(master, shared, 4711)
+        master.stop(False)
+        if shared:
+            socket.create_connection(listening.getsockname()).close()
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(listening.getsockname())
+            # A second signal finds it shut.
+            master.stop()
+    assert stopped == ([False] if shared else [False, True])
+
+
+@pytest.mark.fault(43)
+def test_a_master_starts_itself_anew_as_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        gunicorn.arbiter.Arbiter, "__init__", lambda self, app: setattr(self, "START_CTX", {})
+    )
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-P", "-m", "opsorch.cli", "serve"])
+    started = Arbiter(None).START_CTX["args"]
+    assert started == [sys.executable, "-P", "-m", "opsorch.cli", "serve"]
+
+
+def test_gunicorns_lines_go_to_the_root_logger() -> None:
+    config = gunicorn.config.Config()
+    config.set("loglevel", "warning")
+    log = Logger(config)
+    assert log.error_log.handlers == log.access_log.handlers == []
+    assert log.error_log.propagate
+    log.reopen_files()
+
+
+# --- the application --------------------------------------------------------------------------
+
+
+def test_the_settings_become_gunicorns(tmp_path: pathlib.Path) -> None:
+    made = Server(
+        lambda: settings_of(
+            OPSORCH_ADDR="127.0.0.1:8081",
+            OPSORCH_WORKERS="3",
+            OPSORCH_THREADS="9",
+            OPSORCH_MAX_REQUESTS="1000",
+            OPSORCH_PLUGIN_TIMEOUT="40",
+            OPSORCH_LOG_LEVEL="warning",
+        )
+    )
+    cfg = made.cfg
+    assert cfg.bind == ["127.0.0.1:8081"]
+    assert (cfg.workers, cfg.threads, cfg.worker_class) == (3, 9, Worker)
+    assert (cfg.max_requests, cfg.max_requests_jitter) == (1000, 100)
+    assert (cfg.graceful_timeout, cfg.keepalive, cfg.loglevel) == (55, 75, "warning")
+    assert cfg.control_socket_disable is True
+    assert cfg.preload_app is False
+    assert cfg.worker_exit == made._worker_exit
+    assert (cfg.certfile, cfg.keyfile) == (None, None)
+
+
+def test_an_address_of_ipv6_and_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MEMORY", pathlib.Path("/nonexistent"))
+    chosen = server._gunicorn_settings(
+        settings_of(
+            OPSORCH_ADDR="[::1]:8080",
+            OPSORCH_TLS_CERT_FILE=str(CERTIFICATE),
+            OPSORCH_TLS_KEY_FILE=str(CERTIFICATE),
+        )
+    )
+    assert chosen["bind"] == "[::1]:8080"
+    assert chosen["certfile"] == chosen["keyfile"] == str(CERTIFICATE)
+    assert "worker_tmp_dir" not in chosen
+    assert pathlib.Path(server._metrics_folder()).parent != server._MEMORY
+
+
+def test_settings_that_do_not_parse_stop_the_start() -> None:
+    with pytest.raises(SettingsError, match="OPSORCH_WORKERS"):
+        Server(lambda: settings_of(OPSORCH_WORKERS="none"))
+
+
+@pytest.mark.fault(43)
+def test_a_reload_takes_new_settings_and_refuses_bad_ones(told: Told) -> None:
+    variables = {"OPSORCH_THREADS": "4"}
+    made = Server(lambda: settings_of(**variables))
+    variables["OPSORCH_THREADS"] = "5"
+    made.reload()
+    assert (made.settings.threads, made.cfg.threads) == (5, 5)
+    variables["OPSORCH_THREADS"] = "many"
+    made.reload()
+    assert (made.settings.threads, made.cfg.threads) == (5, 5)
+    [(event, facts)] = told
+    assert event == "settings.refused"
+    assert "OPSORCH_THREADS" in facts["faults"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_reload_refuses_an_address_that_is_taken(told: Told, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host.strip("[]"), 0), family=family) as taken:
+        variables = {"OPSORCH_ADDR": "127.0.0.1:0"}
+        made = Server(lambda: settings_of(**variables))
+        variables["OPSORCH_ADDR"] = f"{host}:{taken.getsockname()[1]}"
+        made.reload()
+    assert made.settings.address == ("127.0.0.1", 0)
+    [(event, facts)] = told
+    assert event == "settings.refused"
+    assert "OPSORCH_ADDR cannot be listened on" in facts["faults"]
+    made.reload()
+    assert made.settings.address[1] != 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "events"),
+    [
+        ({"OPSORCH_ADDR": "127.0.0.1:0"}, ["gateway.starting"]),
+        ({"OPSORCH_ADDR": "localhost:0"}, ["gateway.starting"]),
+        ({"OPSORCH_ADDR": "example.org:0"}, ["gateway.starting", "gateway.open"]),
+        ({"OPSORCH_ADDR": ":0"}, ["gateway.starting", "gateway.open"]),
+        ({"OPSORCH_ADDR": ":0", "OPSORCH_BEARER_TOKEN": "t"}, ["gateway.starting"]),
+        (
+            {"OPSORCH_ADDR": "127.0.0.1:0", "OPSORCH_WORKRES": "3"},
+            ["gateway.starting", "settings.unknown"],
+        ),
+    ],
+)
+def test_what_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, told: Told, variables: dict[str, str], events: list[str]
+) -> None:
+    ran: list[Server] = []
+
+    def run(app: Server) -> Any:
+        return SimpleNamespace(run=lambda: ran.append(app))
+
+    monkeypatch.setattr(server, "Arbiter", run)
+    made = Server(lambda: settings_of(**variables))
+    made.start()
+    assert ran == [made]
+    assert names(told) == events
+
+
+def test_the_hooks_end_the_plugins_once(told: Told) -> None:
+    made = Server(lambda: settings_of(OPSORCH_ALERT_PROVIDER="demo"))
+    worker = SimpleNamespace(pid=4711)
+    made._worker_exit(None, worker)
+    assert told == [], "nothing was loaded, so there is nothing to end"
+    application_made = made.load()
+    assert application_made.test_client().get("/health").status_code == 200
+    made._worker_int(worker)
+    made._worker_exit(None, worker)
+    stopping = [facts for event, facts in told if event == "gateway.stopping"]
+    assert stopping == [{"worker": 4711, "reason": "interrupted"}]
+    assert ("gateway.stopped", {"worker": 4711, "clean": True}) in told
+    ready = next(facts for event, facts in told if event == "gateway.ready")
+    assert ready == {"worker": os.getpid(), "capabilities": ["alert"]}
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("hook", "reason", "way"),
+    [
+        ("_worker_int", "interrupted", "kill"),
+        ("_worker_abort", "aborted", "kill"),
+        ("_worker_exit", "finished", "drain"),
+    ],
+)
+def test_each_end_has_its_way(told: Told, hook: str, reason: str, way: str) -> None:
+    ended: list[str] = []
+    made = Server(settings_of)
+    supervisor: Any = SimpleNamespace(
+        kill=lambda: ended.append("kill") or False, drain=lambda: ended.append("drain") or True
+    )
+    made._supervisor = supervisor
+    arguments = (
+        [SimpleNamespace(pid=1)] if hook != "_worker_exit" else [None, SimpleNamespace(pid=1)]
+    )
+    getattr(made, hook)(*arguments)
+    assert ended == [way]
+    assert told[0] == ("gateway.stopping", {"worker": 1, "reason": reason})
+    assert told[-1] == ("gateway.stopped", {"worker": 1, "clean": way == "drain"})
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server.PATIENCE.watch(ours, lambda: ours, 60)
+        ours.settimeout(20)
+        assert ours.recv(1) == b"", "nobody is read from any more"
+
+
+def test_the_master_forgets_the_gauges_of_a_dead_worker_and_the_folder_at_the_end() -> None:
+    made = Server(settings_of)
+    folder = pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    for name in (f"gauge_livesum_{NOBODY}.db", f"counter_{NOBODY}.db", "gauge_livesum_12.db"):
+        (folder / name).write_bytes(b"")
+    made._child_exit(None, SimpleNamespace(pid=NOBODY))
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["counter_gone.db", "gauge_livesum_12.db", "lock", "page.lock"]
+    made._on_exit(None)
+    assert not folder.exists()
+
+
+@pytest.mark.fault(50)
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ((1024, 4096), (4096, 4096)),
+        ((1024, 1_000_000), (65_536, 1_000_000)),
+        ((1024, resource.RLIM_INFINITY), (65_536, resource.RLIM_INFINITY)),
+        ((100_000, 1_000_000), None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None),
+    ],
+)
+def test_the_limit_of_descriptors_is_raised(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], wanted: tuple[int, int] | None
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limit: asked.append(limit))
+    server._raise_descriptor_limit()
+    assert asked == ([wanted] if wanted else [])
+
+
+@pytest.mark.fault(59)
+def test_standard_streams_that_are_closed_lead_nowhere() -> None:
+    read, write = os.pipe()
+    forked = os.fork()
+    if forked == 0:
+        # A copy of this process: every way out of it must be os._exit.
+        try:
+            for descriptor in (0, 1, 2):
+                os.close(descriptor)
+            sys.stdout = sys.stderr = None  # type: ignore[assignment]
+            server._open_standard_streams()
+            where = {os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)}
+            print("into nothing", file=sys.stderr, flush=True)
+            os.write(write, f"{where} {sys.stdout.fileno()}".encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(forked, 0)
+    with open(read) as answer:
+        assert answer.read() == "{'/dev/null'} 1"
+    before = sys.stdout, sys.stderr
+    server._open_standard_streams()
+    assert (sys.stdout, sys.stderr) == before
