@@ -279,9 +279,14 @@ class PluginNotFound(PluginFailure):
 
 
 class PluginStartFailed(PluginFailure):
-    """The plugin cannot be executed, or ended before it took its first request."""
+    """The plugin cannot be executed, or ended before it took its first request.
+
+    Attributes:
+        reason: Why, without whose plugin it is; completes "cannot be started: ...".
+    """
 
     code = "plugin_start_failed"
+    reason: str = ""
 
 
 class PluginBusy(PluginFailure):

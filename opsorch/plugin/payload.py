@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from opsorch.errors import BadRequest
+from opsorch.observability.redact import clean_text
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -54,6 +55,17 @@ def strings_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> lis
     return value
 
 
+def one_or_more_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> list[str]:
+    """Return a string as a list of one, or a list of strings; [] where absent or null.
+
+    Raises:
+        BadRequest: It is neither.
+    """
+    if isinstance(payload.get(name), str):
+        return [text_of(payload, name, where=where)]
+    return strings_of(payload, name, where=where)
+
+
 def object_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> Json:
     """Return an object field, {} where absent or null.
 
@@ -82,6 +94,70 @@ def objects_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> lis
     return value
 
 
+def string_map_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> dict[str, str]:
+    """Return an object of strings, {} where absent or null.
+
+    Raises:
+        BadRequest: It is no object, or a value in it is no string.
+    """
+    values = object_of(payload, name, where=where)
+    if not all(isinstance(value, str) for value in values.values()):
+        raise BadRequest(f"{where}{name} must be an object of strings")
+    return values
+
+
+def flag_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> bool | None:
+    """Return true or false, None where absent or null.
+
+    Raises:
+        BadRequest: It is neither.
+    """
+    value = payload.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"{where}{name} must be true or false")
+    return value
+
+
+def whole_of(
+    payload: Mapping[str, Any], name: str, *, least: int = 0, where: str = ""
+) -> int | None:
+    """Return a whole number, None where absent or null.
+
+    Raises:
+        BadRequest: It is none, or below ``least``.
+    """
+    value = payload.get(name)
+    if value is not None and not _is_whole(value, least):
+        raise BadRequest(f"{where}{name} must be a whole number of {least} or more")
+    return value
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def step_of(payload: Mapping[str, Any]) -> int:
+    """Return the seconds of ``step``, 0 where absent or null.
+
+    Raises:
+        BadRequest: It is negative or no whole number.
+    """
+    step = payload.get("step")
+    if step is not None and not _is_whole(step, 0):
+        raise BadRequest("step must be a whole number of seconds, 0 or more")
+    return step or 0
+
+
+def filters_of(expression: Mapping[str, Any]) -> list[tuple[Json, str]]:
+    """Return the filters of an expression, each with its place: ``expression.filters[0]``.
+
+    Raises:
+        BadRequest: They are no list of objects.
+    """
+    given = objects_of(expression, "filters", where="expression.")
+    return [(entry, f"expression.filters[{i}]") for i, entry in enumerate(given)]
+
+
 def scope_of(payload: Mapping[str, Any]) -> dict[str, str]:
     """Return the given parts of ``scope`` (service, team, environment), trimmed, blanks left out.
 
@@ -102,11 +178,7 @@ def limit_of(payload: Mapping[str, Any], *, default: int, most: int) -> int:
     Raises:
         BadRequest: It is negative or no whole number.
     """
-    value = payload.get("limit")
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise BadRequest("limit must be a whole number of 0 or more")
+    value = whole_of(payload, "limit")
     return min(value, most) if value else default
 
 
@@ -131,6 +203,19 @@ def input_of(payload: Mapping[str, Any], *names: str) -> Json:
     return {}
 
 
+def body_and_author(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the body of a timeline entry as it is, and its author's name, "" for none.
+
+    Raises:
+        BadRequest: ``body is required``; or a part is no string.
+    """
+    body = text_of(entry, "body")
+    if not body.strip():
+        raise BadRequest("body is required")
+    author = text_of(object_of(entry, "actor"), "name", where="actor.")
+    return body, clean_text(author, 200)
+
+
 def word_of(table: Mapping[str, T], word: str, field: str) -> T:
     """Translate a word by a table, in any letter case.
 
@@ -140,10 +225,13 @@ def word_of(table: Mapping[str, T], word: str, field: str) -> T:
     try:
         return table[word.strip().casefold()]
     except KeyError as exc:
-        accepted = ", ".join(sorted(table))
-        raise BadRequest(
-            f"{field}: {word.strip()[:60]!r} is unknown; use one of {accepted}"
-        ) from exc
+        raise unknown_word(table, word, field) from exc
+
+
+def unknown_word(table: Iterable[str], word: str, field: str) -> BadRequest:
+    """Make the error of a word that a table does not have; it lists those that are accepted."""
+    accepted = ", ".join(sorted(table))
+    return BadRequest(f"{field}: {word.strip()[:60]!r} is unknown; use one of {accepted}")
 
 
 def words_of(table: Mapping[str, T], words: Iterable[str], field: str) -> list[T]:

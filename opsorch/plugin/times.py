@@ -2,7 +2,8 @@
 
 import datetime
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from opsorch.errors import BadRequest
 
@@ -17,7 +18,11 @@ _ISO8601 = re.compile(
 )
 
 
-def given_time(payload: dict[str, Any], name: str) -> datetime.datetime | None:
+# The first moment that a datetime can hold.
+_EARLIEST: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def given_time(payload: Mapping[str, Any], name: str) -> datetime.datetime | None:
     """Return a time of the payload in UTC, or None where it is not given.
 
     Absent, null, "" and the zero time of Go mean "not given". Digits beyond microseconds are cut.
@@ -35,6 +40,29 @@ def given_time(payload: dict[str, Any], name: str) -> datetime.datetime | None:
     except ValueError as exc:
         raise BadRequest(f"{name} must be an RFC 3339 time with a zone") from exc
     return None if moment.year == 1 else moment
+
+
+def given_range(
+    payload: Mapping[str, Any], lookback_s: int, now: datetime.datetime
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """Return ``start`` and ``end`` of a query; whether they fit together is not looked at.
+
+    Args:
+        payload: The query.
+        lookback_s: Seconds between them where no start is given.
+        now: The end where none is given.
+
+    Raises:
+        BadRequest: One is no RFC 3339 time; names the field.
+    """
+    end = given_time(payload, "end") or now
+    start = given_time(payload, "start")
+    if start is None:
+        try:
+            start = end - datetime.timedelta(seconds=lookback_s)
+        except OverflowError:
+            start = _EARLIEST
+    return start, end
 
 
 def parse_time(value: str) -> datetime.datetime:
@@ -95,6 +123,14 @@ def vendor_time(value: Any) -> str:
         return ZERO_TIME
     digits = (fraction or "").rstrip("0").rstrip(".")
     return f"{moment.replace(tzinfo=None).isoformat()}{digits}Z"
+
+
+def time_order(time: Any) -> str:
+    """Return what sorts times of ours, whatever the length of their fractions.
+
+    Without its Z, a time with a fraction sorts behind the same time without one.
+    """
+    return str(time).removesuffix("Z")
 
 
 def now() -> datetime.datetime:

@@ -10,7 +10,8 @@ from opsorch.deadline import Deadline
 from opsorch.errors import PluginCrashed
 from opsorch.providers.base import CallContext, RawJson
 from opsorch.supervisor.frames import result_of
-from opsorch.supervisor.pool import Lease, Pool
+from opsorch.supervisor.lease import Lease
+from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.process import ProcessDied, Request
 from opsorch.supervisor.spec import Emit
 
@@ -129,7 +130,7 @@ class _Attempts:
             stderr=death.stderr,
         )
         if death.sent:
-            pool.died_in_call(lease.process)
+            pool.died_in_call(lease.process, death)
         if death.sent and (not self._repeatable or self._sent >= MOST_SENT):
             raise self._crashed(death) from death
         doomed = lease.process.on_trial and not death.sent

@@ -106,10 +106,12 @@ def look_at_file(spec: PluginSpec) -> tuple[str, ...]:
 
 
 def _unfit(spec: PluginSpec, reason: str) -> PluginStartFailed:
-    return PluginStartFailed(
+    failed = PluginStartFailed(
         f"The plugin of {spec.label!r} ({spec.command[0]}) cannot be started: {reason}."
         f" Correct the file or {spec.setting}."
     )
+    failed.reason = reason
+    return failed
 
 
 def _wrong_format(path: str) -> str:

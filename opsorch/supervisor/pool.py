@@ -15,22 +15,20 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Final
 
 from opsorch.deadline import Deadline
 from opsorch.errors import OpsOrchError, PluginBusy, PluginNotFound, PluginStartFailed, RpcTimeout
 from opsorch.supervisor.backoff import FIRST_DELAY_S, Breaker, BreakerState
+from opsorch.supervisor.care import Care
 from opsorch.supervisor.child import Child, Spawner
-from opsorch.supervisor.frames import Envelope
 from opsorch.supervisor.keeper import Keeper
 from opsorch.supervisor.launch import look_at_file
-from opsorch.supervisor.process import Process, Request
+from opsorch.supervisor.lease import Lease
+from opsorch.supervisor.process import Process, ProcessDied
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.states import ProcessState
 
-EXIT_GRACE_S: Final = 5.0
-TERM_GRACE_S: Final = 2.0
 RETRY_AFTER_BUSY_S: Final = 1.0
 
 
@@ -91,6 +89,7 @@ class Pool:
     def _begin(self, spawner: Spawner, keeper: Keeper, breaker: Breaker) -> None:
         self._spawner = spawner
         self._keeper = keeper
+        self._care = Care(keeper, self._emit, ended=self._ended, gone=self._closed_down)
         self._breaker = breaker
         self._lock = threading.Lock()
         self._gone = threading.Condition(self._lock)
@@ -102,12 +101,13 @@ class Pool:
         self._draining = False
         self._closed = False
         self._tend_at = math.inf
+        self._last_failure = ""
         if self.spec.min_idle:
             keeper.soon(self._tend)
 
     # --- lending ------------------------------------------------------------------------------
 
-    def checkout(self, deadline: Deadline) -> "Lease":
+    def checkout(self, deadline: Deadline) -> Lease:
         """Lend one idle process, starting one if the pool has a free slot.
 
         Args:
@@ -125,7 +125,7 @@ class Pool:
                 break
             if process.usable():
                 return Lease(self, process, fresh=False)
-            self._discard(process, "died while idle")
+            self.discard(process, "died while idle")
         waited_from = time.monotonic()
         waiter = self._take_slot_or_queue()
         if waiter is not None:
@@ -142,7 +142,7 @@ class Pool:
         Raises:
             PluginNotFound, PluginStartFailed, RpcTimeout: None can be started; the slot is free.
         """
-        self._discard(process, "died", keep_slot=True)
+        self.discard(process, "died", keep_slot=True)
         with self._lock:
             refused = self._stopped() if self._closed else self._start_refused()
         if refused is not None:
@@ -228,8 +228,8 @@ class Pool:
             return None
         wait_s = self._breaker.retry_after_s()
         return PluginStartFailed(
-            f"The plugin of {self.spec.label!r} failed to start or died again and again; it is"
-            f" tried again in {wait_s:.1f} s. The log says what it wrote.",
+            f"The plugin of {self.spec.label!r} ({self.spec.command[0]}) is not started now:"
+            f" {self._last_failure}. It is tried again in {wait_s:.1f} s.",
             retry_after_s=wait_s,
         )
 
@@ -272,7 +272,8 @@ class Pool:
         try:
             warnings = look_at_file(self.spec)
         except PluginStartFailed as failed:
-            failed.retry_after_s = self._note_failed_start(failed.message)
+            failed.retry_after_s = self._note_failed_start(failed.reason)
+            failed.message += f" It is tried again in {failed.retry_after_s:.1f} s."
             raise
         except BaseException:
             self.try_abandoned()
@@ -289,16 +290,16 @@ class Pool:
     def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
         """Note a failed start and return the error that tells of it."""
         wait_s = self._note_failed_start(reason, stderr)
-        said = f" It wrote: {stderr}" if stderr else ""
         return PluginStartFailed(
             f"The plugin of {self.spec.label!r} ({self.spec.command[0]}) cannot be started:"
-            f" {reason}. It is tried again in {wait_s:.1f} s.{said}",
+            f" {_told(reason, stderr)}. It is tried again in {wait_s:.1f} s.",
             retry_after_s=wait_s,
         )
 
     def _note_failed_start(self, reason: str, stderr: str = "") -> float:
         """Note a failed start; returns the seconds until the next one may be tried."""
         with self._lock:
+            self._last_failure = _told(reason, stderr)
             opened = self._breaker.start_failed()
             wait_s = self._breaker.retry_after_s()
         self._emit("process.start_failed", capability=self.spec.label, reason=reason, stderr=stderr)
@@ -316,7 +317,7 @@ class Pool:
             self._processes.add(process)
             closed = self._closed
         self._emit("process.started", capability=self.spec.label, pid=process.pid)
-        self._keeper.soon(lambda: self._look_after(process))
+        self._care.take(process)
         if closed:
             # Whoever closed the pool meanwhile did not see it: its first call finds it dead.
             child.signal_group(signal.SIGKILL)
@@ -361,9 +362,10 @@ class Pool:
             self._emit("breaker.closed", capability=self.spec.label)
             self._tend_later(0.0)
 
-    def died_in_call(self, process: Process) -> None:
+    def died_in_call(self, process: Process, death: ProcessDied) -> None:
         """Note that a process died with a request it had taken."""
         with self._lock:
+            self._last_failure = _told(f"it ended in a call, {death.how}", death.stderr)
             opened = self._breaker.died_in_call(process.called_at, on_trial=process.on_trial)
             wait_s = self._breaker.retry_after_s()
         if opened:
@@ -374,7 +376,7 @@ class Pool:
         with self._lock:
             self._breaker.try_abandoned()
 
-    def _discard(self, process: Process, reason: str, *, keep_slot: bool = False) -> None:
+    def discard(self, process: Process, reason: str, *, keep_slot: bool = False) -> None:
         """Destroy a lent process: its group is killed, its slot is free at once."""
         self._emit("lease.discarded", capability=self.spec.label, pid=process.pid, reason=reason)
         self._retire(process, polite=False, keep_slot=keep_slot)
@@ -391,7 +393,7 @@ class Pool:
             if not keep_slot:
                 self._slots -= 1
                 self._serve_waiters()
-        self._keeper.soon(lambda: self._see_off(process, polite=polite))
+        self._care.see_off(process, polite=polite)
         self._tend_later(0.0)
 
     def _free_slot(self) -> None:
@@ -402,20 +404,8 @@ class Pool:
 
     # --- on the keeper's thread ---------------------------------------------------------------
 
-    def _look_after(self, process: Process) -> None:
-        """Watch a new process: its stderr, and its end."""
-        self._keeper.watch(process.child.stderr, lambda: self._drain_stderr(process))
-        self._keeper.watch(process.child.pidfd, lambda: self._ended(process))
-
-    def _drain_stderr(self, process: Process) -> None:
-        # Where it is gone, its numbers may be another file's already.
-        if process.state is not ProcessState.GONE and not process.stderr.drain():
-            self._keeper.unwatch(process.child.stderr)
-
     def _ended(self, process: Process) -> None:
-        """Reap a process that ended; whoever uses it will notice by itself."""
-        self._keeper.unwatch(process.child.pidfd)
-        process.child.reap()
+        """Take a process that ended off the idle list; whoever uses it will notice by itself."""
         with self._lock:
             was_idle = process in self._idle
             if was_idle:
@@ -424,8 +414,6 @@ class Pool:
             if not process.calls and self._starts_in_vain(process):
                 self.start_failed(f"it ended ({process.child.status})", process.stderr.last_lines())
             self._retire(process, polite=False)
-        elif process.state is ProcessState.DRAINING:
-            self._farewell(process)
 
     def _starts_in_vain(self, process: Process) -> bool:
         """Tell whether the death of a process started ahead shows that starting is no use.
@@ -435,45 +423,12 @@ class Pool:
         with self._lock:
             return process.on_trial or self._breaker.died_unused(process.started_at)
 
-    def _see_off(self, process: Process, *, polite: bool) -> None:
-        """Take a process that is draining to its end; every step has its time."""
-        if process.state is ProcessState.GONE:
-            return
-        if process.child.reap():
-            self._keeper.unwatch(process.child.pidfd)
-            self._farewell(process)
-        elif polite:
-            process.child.close_stdin()
-            self._keeper.later(EXIT_GRACE_S, lambda: self._insist(process, signal.SIGTERM))
-        else:
-            process.child.signal_group(signal.SIGKILL)
-
-    def _insist(self, process: Process, signum: signal.Signals) -> None:
-        if process.state is ProcessState.GONE or process.child.reap():
-            return
-        self._emit(
-            "process.signalled", capability=self.spec.label, pid=process.pid, signal=signum.name
-        )
-        process.child.signal_group(signum)
-        if signum is signal.SIGTERM:
-            self._keeper.later(TERM_GRACE_S, lambda: self._insist(process, signal.SIGKILL))
-
-    def _farewell(self, process: Process) -> None:
-        """Close what is ours of a process that is reaped and that nobody uses."""
-        process.stderr.drain()
-        self._keeper.unwatch(process.child.stderr)
-        process.child.close()
+    def _closed_down(self, process: Process) -> None:
+        """Forget a process that is reaped and whose descriptors are closed."""
         with self._gone:
             process.move(ProcessState.GONE)
             self._processes.discard(process)
             self._gone.notify_all()
-        self._emit(
-            "process.exited",
-            capability=self.spec.label,
-            pid=process.pid,
-            status=str(process.child.status),
-            calls=process.calls,
-        )
         self._on_gone(process)
 
     def _tend_later(self, delay_s: float) -> None:
@@ -628,47 +583,5 @@ class Pool:
             )
 
 
-class Lease:
-    """A process on loan. Leaving the block gives it back, or destroys it if it is out of step.
-
-    Attributes:
-        fresh: It was started for this lease.
-    """
-
-    def __init__(self, pool: Pool, process: Process, *, fresh: bool) -> None:
-        self._pool = pool
-        self.process = process
-        self.fresh = fresh
-        self._held = True
-
-    def call(self, request: Request, deadline: Deadline) -> Envelope:
-        """Send one request; see Process.call."""
-        envelope = self.process.call(request, deadline)
-        self._pool.replied(self.process)
-        return envelope
-
-    def replace(self, deadline: Deadline) -> None:
-        """Destroy the process and start another one on its slot.
-
-        Raises:
-            PluginNotFound, PluginStartFailed, RpcTimeout: None can be started; the slot is free.
-        """
-        self._held = False
-        self.process = self._pool.replace(self.process, deadline)
-        self.fresh = self._held = True
-
-    def __enter__(self) -> "Lease":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self._held:
-            return
-        if self.process.in_step:
-            self._pool.checkin(self.process)
-            return
-        self._pool._discard(self.process, kind.__name__ if kind else "out of step")
+def _told(reason: str, stderr: str) -> str:
+    return f"{reason}; it wrote: {stderr}" if stderr else reason

@@ -7,9 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Final
 
+from opsorch.supervisor.care import EXIT_GRACE_S, TERM_GRACE_S
 from opsorch.supervisor.child import Spawner
 from opsorch.supervisor.keeper import Keeper
-from opsorch.supervisor.pool import EXIT_GRACE_S, TERM_GRACE_S, Pool
+from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.process import Process
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.strays import kill_strays, owner_mark, sweep_orphans

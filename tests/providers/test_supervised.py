@@ -91,7 +91,7 @@ class Ends:
     def __init__(self) -> None:
         self.deaths = 0
 
-    def died_in_call(self, process: Any) -> None:
+    def died_in_call(self, process: Any, death: ProcessDied) -> None:
         self.deaths += 1
 
     def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:

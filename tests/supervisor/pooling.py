@@ -140,7 +140,7 @@ class Caller(threading.Thread):
             self.ask(lease, order)
         except ProcessDied as death:
             if death.sent:
-                self.pool.died_in_call(lease.process)
+                self.pool.died_in_call(lease.process, death)
             self._held.give(lease.process)
             lease.replace(Deadline.after(10))
             self._held.take(lease.process)

@@ -15,7 +15,7 @@ import pytest
 
 from opsorch.deadline import Deadline
 from opsorch.errors import PluginBusy, PluginNotFound, PluginStartFailed, RpcTimeout
-from opsorch.supervisor import pool as module
+from opsorch.supervisor import care
 from opsorch.supervisor.backoff import BreakerState
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.pool import Pool
@@ -262,7 +262,7 @@ def test_a_system_that_refuses_is_told_and_waited_for(make: Make, events: Events
         ask(pool)
     assert caught.value.retry_after_s
     assert pool._slots == 0
-    with pytest.raises(PluginStartFailed, match="failed to start or died again and again"):
+    with pytest.raises(PluginStartFailed, match=r"not started now: the system refuses"):
         ask(pool)
     assert len(events.named("process.start_failed")) == 1
     assert len(events.named("breaker.opened")) == 1
@@ -527,8 +527,8 @@ def test_a_lease_given_back_to_a_closed_pool_ends(make: Make) -> None:
 def test_one_that_stays_is_signalled_in_the_end(
     make: Make, tmp_path: pathlib.Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EXIT_GRACE_S", 0.1)
-    monkeypatch.setattr(module, "TERM_GRACE_S", 0.1)
+    monkeypatch.setattr(care, "EXIT_GRACE_S", 0.1)
+    monkeypatch.setattr(care, "TERM_GRACE_S", 0.1)
     loop = 'while read -r verb mark; do echo "{\\"result\\":\\"$mark\\"}"; done\n'
     for trap, ended in ((": x", "killed by SIGTERM"), ("trap '' TERM", "killed by SIGKILL")):
         script = tmp_path / "plugin"
@@ -557,11 +557,13 @@ def test_deaths_in_a_row_open_the_breaker(make: Make, events: Events) -> None:
     for _ in range(3):
         deadline = Deadline.after(10)
         with pool.checkout(deadline) as lease:
-            with pytest.raises(ProcessDied):
+            with pytest.raises(ProcessDied) as death:
                 lease.call(request("die"), deadline)
-            pool.died_in_call(lease.process)
+            pool.died_in_call(lease.process, death.value)
     assert pool.snapshot().breaker == "open"
     assert len(events.named("breaker.opened")) == 1
+    with pytest.raises(PluginStartFailed, match=r"not started now: it ended in a call, .*again in"):
+        pool.checkout(Deadline.after(10))
 
 
 def test_what_is_left_to_do_for_one_that_is_gone_touches_nothing(make: Make) -> None:
@@ -574,9 +576,9 @@ def test_what_is_left_to_do_for_one_that_is_gone_touches_nothing(make: Make) -> 
     read_end, write_end = os.pipe()
     os.write(write_end, b"not its own")
     process.stderr._descriptor = read_end
-    pool._drain_stderr(process)
-    pool._see_off(process, polite=True)
-    pool._insist(process, signal.SIGTERM)
+    pool._care._drain_stderr(process)
+    pool._care._see_off(process, polite=True)
+    pool._care._insist(process, signal.SIGTERM)
     assert os.read(read_end, 100) == b"not its own"
     os.close(read_end)
     os.close(write_end)
