@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from opsorch.observability.redact import Secret
 
-ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104  The documented default, as the original has it.
+ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104  The documented default.
 
 
 class Unfit(ValueError):
