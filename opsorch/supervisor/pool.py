@@ -335,14 +335,16 @@ class Pool:
             self._retire(process, polite=True)
             return
         with self._lock:
-            leaves = self._closed or (self._draining and not self._waiters)
+            # One that answered and ended may be reaped already; nobody would look at it again.
+            dead = process.child.status is not None
+            leaves = dead or self._closed or (self._draining and not self._waiters)
             if not leaves:
                 process.move(ProcessState.IDLE)
                 process.idle_since = time.monotonic()
                 self._idle.append(process)
                 self._serve_waiters()
         if leaves:
-            self._retire(process, polite=not self._closed)
+            self._retire(process, polite=not (dead or self._closed))
         else:
             self._tend_later(self.spec.idle_timeout_s)
 

@@ -17,12 +17,14 @@ from opsorch.providers.registry import Registry
 from tests.faults.gateways import alive, hold, other_gateway, plugins, told, unshared, workers
 from tests.faults.support import Rig, eventually, install, together
 
-# The folder of the test stands at /srv, read-only like all the rest.
+# The folder of the test stands at /srv, read-only like all the rest. Temporary files have a place
+# of their own: the project itself may stand under /tmp.
 READ_ONLY = """
 set -e
 mount --make-rprivate /
 mount --bind "$1" /srv
-mount -t tmpfs -o noexec tmpfs /tmp
+mount -t tmpfs -o noexec tmpfs /media
+export TMPDIR=/media
 mount -t tmpfs tmpfs /dev/shm
 mount -o remount,bind,ro /srv
 mount -o remount,bind,ro /
