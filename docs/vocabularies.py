@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
+from opsorch.plugin.severity import SEVERITIES as LOG_SEVERITIES
 from opsorch_plugins.datadog import alert_filter as datadog_filter
 from opsorch_plugins.datadog import alert_mapping as datadog_alerts
 from opsorch_plugins.datadog import incident_words as datadog_incidents
@@ -27,10 +28,6 @@ from opsorch_plugins.jira import transitions as jira_transitions
 from opsorch_plugins.pagerduty import mapping as pagerduty
 from opsorch_plugins.prometheus import alert_mapping as alertmanager
 from opsorch_plugins.prometheus import filters as alertmanager_filters
-
-# What a log entry's severity may be, whatever its source; words that no table knows stay as they
-# are, in lower case.
-LOG_SEVERITIES = ("trace", "debug", "info", "warning", "error", "critical")
 
 # Of each adapter: from a word to what it becomes.
 Words = Mapping[str, Mapping[str, str]]

@@ -14,7 +14,8 @@
         Tickets.serve()
 
 HTTP is in ``opsorch.plugin.http``, times in ``opsorch.plugin.times``, payload checks in
-``opsorch.plugin.payload``, and ``opsorch.plugin.testing`` drives a plugin as a real process.
+``opsorch.plugin.payload``, reading of a vendor's JSON in ``opsorch.plugin.vendor``, and
+``opsorch.plugin.testing`` drives a plugin as a real process.
 """
 
 from opsorch.errors import (

@@ -50,6 +50,11 @@ def text(pattern: str | None = None, fault: str = "has the wrong form") -> Kind:
     return Kind(parse, schema)
 
 
+def visible_ascii() -> Kind:
+    """Take one word of what a header can carry; the error of sending more would show the value."""
+    return text(r"[\x21-\x7e]+", "must be visible ASCII without blanks")
+
+
 def url(*, userinfo: bool = False) -> Kind:
     """Take an absolute http(s) URL without query and fragment; a trailing slash is stripped.
 
@@ -209,6 +214,13 @@ TIMEOUT: Final = Field(
     default=30,
     aliases=("timeout",),
     help="Budget of one call in seconds: look-ups, pages and waits included.",
+)
+
+LOOKBACK: Final = Field(
+    "defaultLookbackSeconds",
+    integer(1, 366 * 24 * 3600),
+    default=3600,
+    help="Length of a query that names no start.",
 )
 
 Rule = Callable[[Mapping[str, Any]], str | None]

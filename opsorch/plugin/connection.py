@@ -16,7 +16,7 @@ import urllib3
 
 from opsorch.observability.redact import Secret
 from opsorch.plugin.config import Field, Kind, Unfit, boolean
-from opsorch.plugin.http import HeaderAuth
+from opsorch.plugin.http import NO_AUTH, HeaderAuth
 
 Settings = Mapping[str, Any]
 
@@ -141,8 +141,24 @@ def connection_of(settings: Settings) -> dict[str, Any]:
 
 def basic_auth(user: str, password: str) -> HeaderAuth:
     """Send user and password, UTF-8, as ``Authorization: Basic`` (RFC 7617)."""
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return HeaderAuth({"Authorization": f"Basic {pair}"})
+    return HeaderAuth({"Authorization": f"Basic {basic_text(user, password)}"})
+
+
+def basic_text(user: str, password: str) -> str:
+    """Write user and password as basic auth sends them."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def bearer_auth(token: Secret) -> HeaderAuth:
+    """Send a token as ``Authorization: Bearer`` (RFC 6750)."""
+    return HeaderAuth({"Authorization": f"Bearer {token.reveal()}"})
+
+
+def user_auth(settings: Settings, userinfo: tuple[str, str] | None) -> HeaderAuth:
+    """Send the configured user and password, else those that stood in the URL, if any."""
+    if settings["username"]:
+        return basic_auth(settings["username"], settings["password"].reveal())
+    return basic_auth(*userinfo) if userinfo else NO_AUTH
 
 
 def without_userinfo(address: str) -> tuple[str, tuple[str, str] | None]:

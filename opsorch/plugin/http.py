@@ -30,13 +30,15 @@ from opsorch.errors import (
 )
 from opsorch.observability.redact import Redactor, clean_text
 from opsorch.plugin.losses import kind_of_loss
+from opsorch.plugin.outcome import telling
 from opsorch.plugin.provider import Call
-from opsorch.plugin.reply import Reply, retry_after
+from opsorch.plugin.reply import Reply, answered, retry_after
 from opsorch.plugin.transport import BoundedAdapter, exchange
 
 __all__ = [
     "ERROR_OF_STATUS",
     "NO_AUTH",
+    "PROXY_STATUSES",
     "RETRIED_STATUSES",
     "Dialect",
     "HeaderAuth",
@@ -66,6 +68,8 @@ ERROR_OF_STATUS: Mapping[int, ErrorType] = {
     504: UpstreamTimeout,
 }
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+# After these a proxy, not the API, may have answered a write that was carried out.
+PROXY_STATUSES = frozenset({408, 502, 503, 504})
 
 
 class HeaderAuth(requests.auth.AuthBase):
@@ -270,12 +274,9 @@ class Upstream:
         """Make the error of a status, with the vendor's own words where there are some."""
         table = {**ERROR_OF_STATUS, **self.dialect.errors}
         error_type = table.get(reply.status, ProviderError)
-        words = self.dialect.text(reply)
-        told = f": {clean_text(self.redact(words))}" if words else ""
-        if error_type is AuthFailed:
-            # Whatever such a body says, it may repeat the credential.
-            told = ""
-        return error_type(f"{self.dialect.vendor} answered HTTP {reply.status}{told}")
+        # Whatever a refusal's body says, it may repeat the credential.
+        words = None if error_type is AuthFailed else self.dialect.text(reply)
+        return error_type(answered(self.dialect.vendor, reply, words, self.redact))
 
     def _exchange(
         self, verb: str, url: str, deadline: Deadline, *, write: bool, **options: Any
@@ -356,19 +357,15 @@ class Upstream:
         return session
 
     def _unreachable(self, kind: str, *, unknown: bool) -> OpsOrchError:
-        what = "The request may have taken effect." if unknown else ""
-        return UpstreamUnreachable(
-            f"{self.dialect.vendor} at {self.address} is unreachable: {kind}. {what}".rstrip(),
-            outcome_unknown=unknown,
-        )
+        text = f"{self.dialect.vendor} at {self.address} is unreachable: {kind}."
+        return telling(UpstreamUnreachable(text, outcome_unknown=unknown))
 
     def _timed_out(self, deadline: Deadline, *, unknown: bool) -> OpsOrchError:
-        what = "The request may have taken effect." if unknown else ""
-        return UpstreamTimeout(
+        text = (
             f"{self.dialect.vendor} at {self.address} did not answer within"
-            f" {deadline.timeout_s:g} s. {what}".rstrip(),
-            outcome_unknown=unknown,
+            f" {deadline.timeout_s:g} s."
         )
+        return telling(UpstreamTimeout(text, outcome_unknown=unknown))
 
 
 class _TryAgain(Exception):

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, TypeVar
 
 from opsorch import __version__
@@ -41,6 +41,14 @@ class Call:
     request_id: str = ""
     actor: str = ""
     traceparent: str = ""
+
+    def within(self, seconds: float) -> "Call":
+        """Return the same call with these seconds at most, and no more than it has left."""
+        return replace(self, deadline=self.deadline.within(seconds))
+
+    def within_share(self, share: float) -> "Call":
+        """Return the same call with a share, up to 1, of the time that it has left."""
+        return self.within(self.deadline.remaining() * share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from opsorch.errors import ProviderError
-from opsorch.observability.redact import clean_text
+from opsorch.errors import OpsOrchError, ProviderError
+from opsorch.observability.redact import Redactor, clean_text
+from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import as_objects
 
 T = TypeVar("T")
+# Makes the error of an answer of another shape from what is wrong with it.
+Unexpected = Callable[[str], OpsOrchError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Reply:
                 write that succeeded, its outcome is unknown.
         """
         try:
-            return _decoded(self.body, msgspec.json.decode)
+            return _json_of(self.body, msgspec.json.decode)
         except _NO_JSON as exc:
             raise self._not_json() from exc
 
@@ -46,7 +50,7 @@ class Reply:
             msgspec.ValidationError: It is JSON of another form.
         """
         try:
-            return _decoded(self.body, decoder.decode)
+            return _json_of(self.body, decoder.decode)
         except msgspec.ValidationError:
             raise
         except _NO_JSON as exc:
@@ -62,7 +66,7 @@ class Reply:
     def json_or_none(self) -> Any:
         """Decode the body where it is JSON, else return None; for error bodies."""
         try:
-            return _decoded(self.body, msgspec.json.decode)
+            return _json_of(self.body, msgspec.json.decode)
         except _NO_JSON:
             return None
 
@@ -77,7 +81,7 @@ _NO_JSON = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
-def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
+def _json_of(body: bytes, decode: Callable[[bytes], T]) -> T:
     """Decode JSON. Log texts cut in the middle of a pair cost themselves, not the whole answer."""
     try:
         return decode(body)
@@ -88,17 +92,73 @@ def _decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
         return decode(mended)
 
 
+def decoded(
+    reply: Reply, unexpected: Unexpected, decode: Callable[[Reply], Any] = Reply.json
+) -> Any:
+    """Decode a body, as strict JSON unless told how.
+
+    Raises:
+        OpsOrchError: It cannot be decoded; made by ``unexpected``.
+    """
+    try:
+        return decode(reply)
+    except ProviderError as exc:
+        raise unexpected(exc.message) from exc
+
+
+def decoded_object(
+    reply: Reply,
+    unexpected: Unexpected,
+    why: str = "it is no object",
+    *,
+    decode: Callable[[Reply], Any] = Reply.json,
+) -> Json:
+    """Decode a body that is an object.
+
+    Raises:
+        OpsOrchError: It is none; made by ``unexpected``, of ``why``.
+    """
+    body = decoded(reply, unexpected, decode)
+    if not isinstance(body, dict):
+        raise unexpected(why)
+    return body
+
+
+def decoded_objects(reply: Reply, unexpected: Unexpected, why: str = "it is no list") -> list[Json]:
+    """Decode a body that is a list; what is no object in it is left out.
+
+    Raises:
+        OpsOrchError: It is none; made by ``unexpected``, of ``why``.
+    """
+    body = decoded(reply, unexpected)
+    if not isinstance(body, list):
+        raise unexpected(why)
+    return as_objects(body)
+
+
+def answered(vendor: str, reply: Reply, words: str | None, redact: Redactor) -> str:
+    """Say what a reply's status was, and the vendor's words: secrets masked, then cut."""
+    told = clean_text(redact(words or ""))
+    return f"{vendor} answered HTTP {reply.status}" + (f": {told}" if told else "")
+
+
+def seconds_of(value: str | None) -> float | None:
+    """Read a header that is a number of seconds, 0 where it is negative; None for none."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
 def retry_after(reply: Reply) -> float | None:
     """Read Retry-After, seconds or an HTTP date, as seconds from now (RFC 9110, 10.2.3)."""
     value = (reply.headers.get("Retry-After") or "").strip()
     if not value:
         return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        pass
-    else:
-        return max(0.0, seconds) if math.isfinite(seconds) else None
+    seconds = seconds_of(value)
+    if seconds is not None:
+        return seconds
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, OverflowError):

@@ -22,7 +22,9 @@ _ISO8601 = re.compile(
 _EARLIEST: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
-def given_time(payload: Mapping[str, Any], name: str) -> datetime.datetime | None:
+def given_time(
+    payload: Mapping[str, Any], name: str, *, where: str = ""
+) -> datetime.datetime | None:
     """Return a time of the payload in UTC, or None where it is not given.
 
     Absent, null, "" and the zero time of Go mean "not given". Digits beyond microseconds are cut.
@@ -38,7 +40,7 @@ def given_time(payload: Mapping[str, Any], name: str) -> datetime.datetime | Non
             raise ValueError("not a string")
         moment = parse_time(value)
     except ValueError as exc:
-        raise BadRequest(f"{name} must be an RFC 3339 time with a zone") from exc
+        raise BadRequest(f"{where}{name} must be an RFC 3339 time with a zone") from exc
     return None if moment.year == 1 else moment
 
 
@@ -101,6 +103,21 @@ def from_epoch(seconds: float) -> str:
     except (OverflowError, OSError) as exc:
         raise ValueError("no Unix time of the years 1 to 9999") from exc
     return format_time(moment.replace(microsecond=millis * 1000))
+
+
+def epoch_time(value: Any, *, per_second: int = 1) -> str | None:
+    """Write a vendor's Unix time as a UTC time, None for what is none.
+
+    Args:
+        value: A number.
+        per_second: 1000 where it counts milliseconds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return from_epoch(value / per_second)
+    except (ValueError, OverflowError):
+        return None
 
 
 def vendor_time(value: Any) -> str:

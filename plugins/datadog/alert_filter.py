@@ -5,13 +5,15 @@ Source: https://docs.datadoghq.com/api/latest/monitors/#get-all-monitors.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
     Json,
+    flag_of,
     limit_of,
     object_of,
+    one_or_more_of,
     scope_of,
     strings_of,
     text_of,
@@ -112,8 +114,8 @@ def filter_of(payload: Json, keys: Mapping[str, str], most: int) -> AlertFilter:
         tuple(params),
         frozenset(state for group in states for state in group),
         frozenset(_severity(word) for word in strings_of(payload, "severities")),
-        frozenset(word.casefold() for word in _types_of(metadata)),
-        _flag(metadata, "muted"),
+        frozenset(word.casefold() for word in one_or_more_of(metadata, "type", where="metadata.")),
+        flag_of(metadata, "muted", where="metadata."),
         min(limit_of(payload, default=most, most=most), most),
     )
 
@@ -124,15 +126,3 @@ def _severity(word: str) -> str:
     if found == "unknown":
         raise BadRequest("severities: every monitor has a severity; 'unknown' finds none")
     return "critical" if found == "sev0" else found
-
-
-def _types_of(metadata: Json) -> list[str]:
-    given: Any = metadata.get("type")
-    return [given] if isinstance(given, str) else strings_of(metadata, "type", where="metadata.")
-
-
-def _flag(metadata: Json, name: str) -> bool | None:
-    value = metadata.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"metadata.{name} must be true or false")
-    return value

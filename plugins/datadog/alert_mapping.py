@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import ZERO_TIME, from_epoch, vendor_time
+from opsorch.plugin.times import ZERO_TIME, epoch_time, time_order, vendor_time
+from opsorch.plugin.vendor import (
+    as_number,
+    as_object,
+    as_objects,
+    as_text,
+    as_texts,
+    object_in,
+    text_at,
+)
 from opsorch_plugins.datadog.links import monitor_link
 from opsorch_plugins.datadog.tags import values_by_key
-from opsorch_plugins.datadog.vendor import as_number, as_object, as_objects, as_text, as_texts
 from opsorch_plugins.datadog.words import severity_class
 
 MAX_GROUPS: Final = 50
@@ -78,7 +86,7 @@ def _fields(raw: Json, by_key: Mapping[str, list[str]], reading: AlertReading) -
         "tags": tags,
         "groups": [_group(group) for group in groups[:MAX_GROUPS]],
         "triggeredAt": _moment(last_trigger(raw)),
-        "thresholds": as_object(as_object(raw.get("options")).get("thresholds")),
+        "thresholds": object_in(object_in(raw, "options"), "thresholds"),
     }
     return {"muted": is_muted(raw, reading.now_s), **without_empty(shown)}
 
@@ -103,7 +111,7 @@ def _metadata(raw: Json, tags: list[str], monitor_id: str, reading: AlertReading
             "monitor_id": monitor_id,
             "type": as_text(raw.get("type")),
             "query": as_text(raw.get("query")),
-            "creator": as_text(as_object(raw.get("creator")).get("handle")),
+            "creator": text_at(raw, "creator", "handle"),
             "tags": tags,
         }
     )
@@ -133,7 +141,7 @@ def is_muted(raw: Json, now_s: float) -> bool:
 
 def groups_of(raw: Json) -> list[Json]:
     """Return the groups of a monitor's state, the worst and newest first."""
-    found = as_object(as_object(raw.get("state")).get("groups"))
+    found = object_in(object_in(raw, "state"), "groups")
     groups = [{"name": name, **group} for name, group in found.items() if isinstance(group, dict)]
     return sorted(
         groups,
@@ -147,7 +155,7 @@ def groups_of(raw: Json) -> list[Json]:
 
 def last_trigger(raw: Json) -> float:
     """Return when a group triggered last, in Unix seconds; 0 for never."""
-    groups = as_object(as_object(raw.get("state")).get("groups")).values()
+    groups = object_in(object_in(raw, "state"), "groups").values()
     return max(
         (as_number(as_object(group).get("last_triggered_ts")) for group in groups), default=0.0
     )
@@ -162,13 +170,9 @@ def order_of(raw: Json) -> tuple[int, float, str]:
 def _updated(raw: Json) -> str:
     times = [vendor_time(raw.get(name)) for name in ("modified", "overall_state_modified")]
     triggered = _moment(last_trigger(raw))
-    # Without its Z, a time with a fraction sorts behind the same time without one.
-    return max([*times, triggered or ZERO_TIME], key=lambda time: time.removesuffix("Z"))
+    return max([*times, triggered or ZERO_TIME], key=time_order)
 
 
 def _moment(seconds: float) -> str:
     """Write Unix seconds; "" for 0, which means never."""
-    try:
-        return from_epoch(seconds) if seconds else ""
-    except ValueError:
-        return ""
+    return (epoch_time(seconds) or "") if seconds else ""

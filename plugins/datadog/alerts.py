@@ -10,7 +10,7 @@ from opsorch.plugin.payload import Json, id_of
 from opsorch.plugin.times import now
 from opsorch_plugins.datadog.alert_filter import filter_of
 from opsorch_plugins.datadog.alert_mapping import AlertReading, alert_of, order_of
-from opsorch_plugins.datadog.checks import looked_at
+from opsorch_plugins.datadog.checks import checked
 from opsorch_plugins.datadog.client import Datadog
 from opsorch_plugins.datadog.settings import CONFIG, app_url, tag_keys
 
@@ -71,7 +71,7 @@ class DatadogAlerts(Provider):
         """Look at the API key, then for one monitor."""
         place = (("page", "0"), ("page_size", "1"))
         look = ("monitors_read", lambda: self.datadog.get_list(_PATH, call, place))
-        return looked_at(self.datadog, call, [look])
+        return checked(self.datadog, call, [look])
 
     def _reading(self) -> AlertReading:
         settings = self.settings

@@ -20,8 +20,11 @@ from opsorch.errors import (
 from opsorch.observability.redact import Redactor, clean_text
 from opsorch.plugin import Call
 from opsorch.plugin.connection import connection_of
-from opsorch.plugin.http import Dialect, HeaderAuth, Reply, Upstream, retry_after
+from opsorch.plugin.http import PROXY_STATUSES, Dialect, HeaderAuth, Reply, Upstream, retry_after
+from opsorch.plugin.outcome import telling
 from opsorch.plugin.payload import Json
+from opsorch.plugin.reply import answered, decoded_object, decoded_objects, seconds_of
+from opsorch.plugin.vendor import as_objects
 from opsorch_plugins.datadog.settings import Settings, api_url
 
 log = logging.getLogger("opsorch.plugin")
@@ -36,9 +39,6 @@ NOT_THERE: Final = frozenset({404, 405})
 LEAST_TIME_S: Final = 1.0
 WAITS_S: Final = (0.5, 1.5)
 _DEFAULT_WAIT_S: Final = 60.0
-# After these a proxy, not the API, may have answered a request that was carried out.
-_UNKNOWN_WRITES: Final = frozenset({408, 502, 503, 504})
-_MAYBE: Final = "The request may have taken effect."
 
 
 def error_text(reply: Reply) -> str | None:
@@ -78,20 +78,12 @@ def wait_of(reply: Reply) -> float | None:
     if reply.status != 429:
         return retry_after(reply)
     told = (
-        _seconds(reply.headers.get("X-RateLimit-Reset")),
+        seconds_of(reply.headers.get("X-RateLimit-Reset")),
         retry_after(reply),
-        _seconds(reply.headers.get("X-RateLimit-Period")),
+        seconds_of(reply.headers.get("X-RateLimit-Period")),
         _DEFAULT_WAIT_S,
     )
     return next(seconds for seconds in told if seconds is not None)
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        seconds = float(value or "")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _classify(
@@ -107,8 +99,7 @@ def _classify(
     """
 
     def told_by(reply: Reply) -> str:
-        words = clean_text(redact(error_text(reply) or ""))
-        return f"{VENDOR} answered HTTP {reply.status}" + (f": {words}" if words else "")
+        return answered(VENDOR, reply, error_text(reply), redact)
 
     def judge(reply: Reply) -> OpsOrchError | None:
         if reply.status in (401, 403):
@@ -162,7 +153,7 @@ class Datadog:
                 ),
                 wait=wait_of,
                 default_wait_s=_DEFAULT_WAIT_S,
-                unknown_writes=_UNKNOWN_WRITES,
+                unknown_writes=PROXY_STATUSES,
                 waits_s=WAITS_S,
                 redirect_hint="A redirect would carry the keys along. Check site and apiURL.",
             ),
@@ -195,10 +186,7 @@ class Datadog:
             reply = self._noted(self.upstream.get(path, call, params=list(params)))
         except NotFound as exc:
             raise _missing(path, "") from exc
-        body = _decoded(reply)
-        if not isinstance(body, list):
-            raise _unexpected("it is no list")
-        return [item for item in body if isinstance(item, dict)]
+        return decoded_objects(reply, _unexpected)
 
     def get_if_there(self, path: str, call: Call) -> Json | None:
         """Read a path that not every organisation's API has; None where it is not there."""
@@ -243,8 +231,7 @@ class Datadog:
         try:
             reply = self._noted(self.upstream.write(verb, path, call, json=body, accept=accept))
         except OpsOrchError as error:
-            if error.outcome_unknown and _MAYBE not in error.message:
-                error.message = f"{error.message.rstrip('.')}. {_MAYBE}"
+            telling(error)
             raise
         if not 200 <= reply.status < 300 and reply.status not in accept:
             raise _unexpected(f"HTTP {reply.status}", reply)
@@ -300,7 +287,7 @@ def data_of(body: Mapping[str, Any]) -> list[Json]:
     data = body.get("data")
     if not isinstance(data, list):
         raise _unexpected("data is no list")
-    return [item for item in data if isinstance(item, dict)]
+    return as_objects(data)
 
 
 def object_of_reply(reply: Reply) -> Json:
@@ -315,18 +302,9 @@ def object_of_reply(reply: Reply) -> Json:
     return data
 
 
-def _decoded(reply: Reply, *, lenient: bool = False) -> Any:
-    try:
-        return _with_tokens(reply) if lenient else reply.json()
-    except ProviderError as exc:
-        raise _unexpected(exc.message, reply) from exc
-
-
 def _object(reply: Reply, *, lenient: bool = False) -> Json:
-    body = _decoded(reply, lenient=lenient)
-    if not isinstance(body, dict):
-        raise _unexpected("it is no object", reply)
-    return body
+    decode = _with_tokens if lenient else Reply.json
+    return decoded_object(reply, lambda why: _unexpected(why, reply), decode=decode)
 
 
 def _with_tokens(reply: Reply) -> Any:
@@ -350,4 +328,4 @@ def _missing(path: str, wanted: str) -> OpsOrchError:
 def _unexpected(why: str, reply: Reply | None = None) -> ProviderError:
     wrote = reply is not None and reply.wrote
     text = f"{VENDOR} gave an unexpected answer: {why}. Check site and apiURL."
-    return ProviderError(f"{text} {_MAYBE}" if wrote else text, outcome_unknown=wrote)
+    return telling(ProviderError(text, outcome_unknown=wrote))

@@ -15,9 +15,9 @@ from opsorch.plugin.payload import (
     text_of,
     words_of,
 )
+from opsorch.plugin.vendor import as_text, object_in
 from opsorch_plugins.datadog.incident_mapping import service_value, texts_of, values_of
 from opsorch_plugins.datadog.incident_words import STATES_TO_FIND, Severities
-from opsorch_plugins.datadog.vendor import as_text, attributes_of
 
 MAX_LIMIT = 1000
 
@@ -42,7 +42,7 @@ class IncidentFilter:
 
     def fits(self, raw: Json) -> bool:
         """Tell whether an incident, which fits the search, is wanted."""
-        attributes = attributes_of(raw)
+        attributes = object_in(raw, "attributes")
         values = values_of(attributes)
         for part, wanted in self.scope.items():
             value = values.get(self.names[part])

@@ -11,6 +11,7 @@ from typing import Any, Final
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
     Json,
+    flag_of,
     object_of,
     objects_of,
     required_text,
@@ -18,6 +19,7 @@ from opsorch.plugin.payload import (
     word_of,
 )
 from opsorch.plugin.times import format_time, given_time
+from opsorch.plugin.vendor import as_text
 from opsorch_plugins.datadog.incident_mapping import (
     severity_name,
     state_name,
@@ -25,7 +27,6 @@ from opsorch_plugins.datadog.incident_mapping import (
     values_of,
 )
 from opsorch_plugins.datadog.incident_words import STATE_TO_WRITE, Severities
-from opsorch_plugins.datadog.vendor import as_text
 
 _TYPES: Final = frozenset(
     {"dropdown", "textbox", "multiselect", "textarray", "metrictag", "autocomplete"}
@@ -92,7 +93,7 @@ def created_attributes(given: Json, properties: Properties) -> Json:
     incident_type = text_of(metadata, "incident_type_uuid", where=_WHERE).strip()
     if incident_type or properties.incident_type:
         attributes["incident_type_uuid"] = incident_type or properties.incident_type
-    is_test = _flag(metadata, "is_test")
+    is_test = flag_of(metadata, "is_test", where=_WHERE)
     if is_test is not None:
         attributes["is_test"] = is_test
     return {**attributes, **_handles(metadata), **({"fields": fields} if fields else {})}
@@ -112,10 +113,7 @@ def changed_attributes(given: Json, properties: Properties) -> Json:
     fields = _fields(told, properties)
     attributes.update(_impact(metadata))
     for name in _TIMES:
-        try:
-            moment = given_time(metadata, name)
-        except BadRequest as exc:
-            raise BadRequest(f"{_WHERE}{exc.message}") from exc
+        moment = given_time(metadata, name, where=_WHERE)
         if moment is not None:
             attributes[name] = format_time(moment)
     attributes.update(_handles(metadata))
@@ -174,9 +172,9 @@ def _text(value: Any) -> str:
 
 def _impact(metadata: Json) -> Json:
     found: Json = {}
-    impacted = _flag(metadata, "customer_impacted")
+    impacted = flag_of(metadata, "customer_impacted", where=_WHERE)
     if impacted is None:
-        impacted = _flag(metadata, "customerImpacted")
+        impacted = flag_of(metadata, "customerImpacted", where=_WHERE)
     if impacted is not None:
         found["customer_impacted"] = impacted
     scope = text_of(metadata, "customer_impact_scope", where=_WHERE).strip()
@@ -188,13 +186,6 @@ def _impact(metadata: Json) -> Json:
 def _handles(metadata: Json) -> Json:
     handles = objects_of(metadata, "notification_handles", where=_WHERE)
     return {"notification_handles": handles} if handles else {}
-
-
-def _flag(metadata: Json, name: str) -> bool | None:
-    value = metadata.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"{_WHERE}{name} must be true or false")
-    return value
 
 
 def unapplied(sent: Json, attributes: Json, properties: Properties) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
 from opsorch.plugin.times import vendor_time
+from opsorch.plugin.vendor import as_object, as_text, object_in
 from opsorch_plugins.datadog.incident_words import Severities, status_of
 from opsorch_plugins.datadog.links import incident_link
-from opsorch_plugins.datadog.vendor import as_object, as_text, attributes_of
 
 _PASSED_ON: Final = (
     "public_id",
@@ -52,7 +52,7 @@ class IncidentReading:
 
 def incident_of(raw: Json, reading: IncidentReading) -> Json:
     """Turn an incident, whatever it lacks, into ours."""
-    attributes = attributes_of(raw)
+    attributes = object_in(raw, "attributes")
     values = values_of(attributes)
     severity = severity_name(attributes, reading.names)
     incident_id = as_text(raw.get("id"))
@@ -77,7 +77,7 @@ def incident_of(raw: Json, reading: IncidentReading) -> Json:
 def values_of(attributes: Json) -> Json:
     """Return the values of an incident's properties: one, or a list where there are more."""
     found: Json = {}
-    for name, about in as_object(attributes.get("fields")).items():
+    for name, about in object_in(attributes, "fields").items():
         value = as_object(about).get("value")
         if isinstance(value, list) and len(value) == 1:
             value = value[0]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Final
 
 from opsorch.errors import BadRequest, NotFound
@@ -9,7 +10,8 @@ from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.http import Reply
 from opsorch.plugin.payload import Json, id_of, input_of
 from opsorch.plugin.times import now
-from opsorch_plugins.datadog.checks import looked_at
+from opsorch.plugin.vendor import object_in, objects_in
+from opsorch_plugins.datadog.checks import checked
 from opsorch_plugins.datadog.client import Datadog, data_of, object_of_reply
 from opsorch_plugins.datadog.incident_filter import filter_of
 from opsorch_plugins.datadog.incident_input import (
@@ -32,7 +34,6 @@ from opsorch_plugins.datadog.timeline import (
     todo_body,
     todos_path,
 )
-from opsorch_plugins.datadog.vendor import as_object, as_objects, attributes_of
 
 # Source: https://docs.datadoghq.com/api/latest/incidents/#get-a-list-of-incidents
 PAGE: Final = 100
@@ -74,13 +75,8 @@ class DatadogIncidents(Provider):
             self._properties.severities,
             self.settings["defaultLimit"],
         )
-        found: list[Json] = []
-        for raw in self._listed(asked.search, call):
-            if asked.fits(raw):
-                found.append(incident_of(raw, self._reading))
-            if len(found) == asked.limit:
-                break
-        return found
+        fitting = filter(asked.fits, self._listed(asked.search, call))
+        return [incident_of(raw, self._reading) for raw in islice(fitting, asked.limit)]
 
     @rpc("incident.list")
     def list_all(self, payload: Json, call: Call) -> list[Json]:
@@ -171,7 +167,7 @@ class DatadogIncidents(Provider):
         """Look at the API key, then for one incident."""
         params = [("page[size]", "1")]
         look = ("incident_read", lambda: self.datadog.get(_PATH, call, params))
-        return looked_at(self.datadog, call, [look])
+        return checked(self.datadog, call, [look])
 
     @property
     def _may_have_cells(self) -> bool:
@@ -197,9 +193,9 @@ class DatadogIncidents(Provider):
 
     def _hits(self, params: list[tuple[str, str]], call: Call) -> list[Json]:
         """Return the incidents of a page of search results, which nests them."""
-        data = as_object(self.datadog.get(_SEARCH_PATH, call, params).get("data"))
-        hits = as_objects(attributes_of(data).get("incidents"))
-        return [as_object(hit.get("data")) for hit in hits]
+        data = object_in(self.datadog.get(_SEARCH_PATH, call, params), "data")
+        hits = objects_in(object_in(data, "attributes"), "incidents")
+        return [object_in(hit, "data") for hit in hits]
 
     def _incident(self, wanted: str, call: Call) -> Json:
         """Read one incident, by UUID or public id.
@@ -219,7 +215,7 @@ class DatadogIncidents(Provider):
             if len(hits) != 1:
                 raise missing from None
             return hits[0]
-        raw = as_object(body.get("data"))
+        raw = object_in(body, "data")
         if not raw.get("id"):
             raise missing
         return raw
@@ -231,7 +227,7 @@ class DatadogIncidents(Provider):
     def _written(self, reply: Reply, sent: Json) -> Json:
         raw = object_of_reply(reply)
         incident = incident_of(raw, self._reading)
-        missing = unapplied(sent, attributes_of(raw), self._properties)
+        missing = unapplied(sent, object_in(raw, "attributes"), self._properties)
         if missing:
             incident["metadata"]["unapplied"] = missing
         return incident

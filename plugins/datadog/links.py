@@ -7,6 +7,7 @@ service page's parameters are not documented, so that each is written in one pla
 import urllib.parse
 from collections.abc import Mapping
 
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.datadog.metric_query import MetricExpression
 from opsorch_plugins.datadog.window import Window
 
@@ -53,9 +54,9 @@ def monitor_link(app: str, monitor_id: str) -> str:
 
 def incident_link(app: str, incident: str) -> str:
     """Link to an incident, by public id or UUID."""
-    return f"{app}/incidents/{urllib.parse.quote(incident, safe='')}"
+    return f"{app}/incidents/{url_part(incident)}"
 
 
 def service_link(app: str, name: str) -> str:
     """Link to a service."""
-    return f"{app}/apm/services/{urllib.parse.quote(name, safe='')}"
+    return f"{app}/apm/services/{url_part(name)}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from opsorch.plugin.payload import Json, without_empty
 from opsorch.plugin.times import vendor_time
+from opsorch.plugin.vendor import as_text, as_texts, object_in, text_in
 from opsorch_plugins.datadog.log_words import severity_of
 from opsorch_plugins.datadog.tags import values_by_key
-from opsorch_plugins.datadog.vendor import as_object, as_text, as_texts, attributes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class LogReading:
 
 def entry_of(raw: Json, reading: LogReading) -> Json:
     """Turn an event, whatever it lacks, into a log entry."""
-    attributes = attributes_of(raw)
-    custom = as_object(attributes.get("attributes"))
+    attributes = object_in(raw, "attributes")
+    custom = object_in(attributes, "attributes")
     tags = as_texts(attributes.get("tags"))
     event_id = as_text(raw.get("id"))
     metadata = {
@@ -57,5 +57,4 @@ def entry_of(raw: Json, reading: LogReading) -> Json:
 
 
 def _message(attributes: Json, custom: Json) -> str:
-    candidates = (attributes.get("message"), custom.get("message"), custom.get("msg"))
-    return next((text for text in candidates if isinstance(text, str) and text), "")
+    return text_in(attributes, "message") or text_in(custom, "message", "msg")

@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opsorch.errors import BadRequest
-from opsorch.plugin.payload import Json, object_of, objects_of, scope_of, strings_of, text_of
+from opsorch.plugin.payload import (
+    Json,
+    filters_of,
+    object_of,
+    scope_of,
+    strings_of,
+    text_of,
+)
 from opsorch_plugins.datadog.log_syntax import (
     escaped,
     printable,
@@ -96,8 +103,7 @@ def filter_clauses(expression: Json) -> list[str]:
     Raises:
         BadRequest: A filter does not fit; names it.
     """
-    filters = objects_of(expression, "filters", where="expression.")
-    return [_clause(one, f"expression.filters[{i}].") for i, one in enumerate(filters)]
+    return [_clause(one, f"{place}.") for one, place in filters_of(expression)]
 
 
 def _clause(given: Json, where: str) -> str:

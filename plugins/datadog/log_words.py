@@ -7,6 +7,8 @@ statuses that Datadog gives; others stay as they came).
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from opsorch.plugin.severity import SPELLINGS, classes_of
+
 # The class, and the statuses that are of it. What is shown as a class is found by it.
 STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "critical": ("critical", "alert", "emergency", "fatal"),
@@ -16,20 +18,8 @@ STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "debug": ("debug",),
     "trace": ("trace",),
 }
-# Other spellings in queries.
-_SPELLINGS: Final[Mapping[str, str]] = {
-    "crit": "critical",
-    "emerg": "critical",
-    "panic": "critical",
-    "err": "error",
-    "information": "info",
-    "informational": "info",
-    "verbose": "trace",
-}
-_CLASS_OF: Final[Mapping[str, str]] = {
-    **{status: name for name, statuses in STATUSES.items() for status in statuses},
-    **_SPELLINGS,
-}
+# Queries may use every common spelling.
+_CLASS_OF: Final[Mapping[str, str]] = {**classes_of(SPELLINGS), **classes_of(STATUSES)}
 
 
 def severity_of(status: str) -> str:

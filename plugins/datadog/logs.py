@@ -9,13 +9,13 @@ from opsorch.observability.redact import clean_text
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.payload import Json, limit_of, object_of, strings_of, text_of, word_of
 from opsorch.plugin.times import now
-from opsorch_plugins.datadog.checks import looked_at
+from opsorch.plugin.vendor import as_list, object_in, text_at
+from opsorch_plugins.datadog.checks import checked
 from opsorch_plugins.datadog.client import Datadog, data_of, first_error, time_for_more
 from opsorch_plugins.datadog.links import log_link, logs_link
 from opsorch_plugins.datadog.log_mapping import LogReading, entry_of
 from opsorch_plugins.datadog.log_query import search_of
 from opsorch_plugins.datadog.settings import CONFIG, app_url, tag_keys
-from opsorch_plugins.datadog.vendor import as_object, text_at
 from opsorch_plugins.datadog.window import Window, rfc3339, window_of
 
 # Source: https://docs.datadoghq.com/api/latest/logs/#search-logs-post (LogsListRequestPage).
@@ -41,9 +41,9 @@ class _Found:
     def take(self, body: Json) -> None:
         """Add a page."""
         self.events += data_of(body)
-        meta = as_object(body.get("meta"))
+        meta = object_in(body, "meta")
         told = meta.get("warnings")
-        for warning in told if isinstance(told, list) else []:
+        for warning in as_list(told):
             text = first_error(warning)
             if text and text not in self.warnings:
                 self.warnings.append(clean_text(text))
@@ -90,7 +90,7 @@ class DatadogLogs(Provider):
         body = self._body("*", window_of({}, 60, now()), {})
         page = {**body, "page": {"limit": 1}}
         look = ("logs_read_data", lambda: self.datadog.search(_PATH, page, call))
-        return looked_at(self.datadog, call, [look])
+        return checked(self.datadog, call, [look])
 
     def _limit(self, payload: Json) -> int:
         most: int = self.settings["maxResults"]

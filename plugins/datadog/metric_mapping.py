@@ -12,10 +12,10 @@ from typing import Any, Final
 from opsorch.errors import BadRequest, ProviderError
 from opsorch.observability.redact import clean_text
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import from_epoch
+from opsorch.plugin.times import epoch_time
+from opsorch.plugin.vendor import as_list, as_objects, as_text, as_texts, object_in, text_at
 from opsorch_plugins.datadog.client import first_error
 from opsorch_plugins.datadog.tags import split_tag
-from opsorch_plugins.datadog.vendor import as_objects, as_text, as_texts, attributes_of, text_at
 
 # Datadog's kinds of metrics as ours; others pass in their own word.
 _TYPES: Final[Mapping[str, str]] = {"rate": "gauge"}
@@ -50,42 +50,28 @@ def series_of(body: Mapping[str, Any], frame: Frame) -> list[Json]:
     told = first_error(body.get("errors"))
     if told:
         raise BadRequest(f"Datadog refused the query: {clean_text(told)}")
-    data = body.get("data")
-    attributes = data.get("attributes") if isinstance(data, dict) else None
+    attributes = object_in(body, "data").get("attributes")
     if not isinstance(attributes, dict):
         raise ProviderError("Datadog gave an unexpected answer: data has no attributes")
     times = _times(attributes.get("times"))
     interval = _interval(attributes.get("times")) or frame.step_ms
     shared = {**frame.metadata, **({"interval": interval} if interval else {})}
-    listed = attributes.get("series")
-    values = attributes.get("values")
-    series = listed if isinstance(listed, list) else []
-    rows = values if isinstance(values, list) else []
+    listed, values = as_list(attributes.get("series")), as_list(attributes.get("values"))
     return [
         _series(about, row, times, frame, shared)
-        for about, row in zip(series, rows, strict=False)
+        for about, row in zip(listed, values, strict=False)
         if isinstance(about, dict) and isinstance(row, list)
     ]
 
 
 def _times(times: Any) -> list[str | None]:
     """Write the times of all points once; they are shared by the series."""
-    return [_time(moment) for moment in times] if isinstance(times, list) else []
-
-
-def _time(moment: Any) -> str | None:
-    if isinstance(moment, bool) or not isinstance(moment, int | float):
-        return None
-    try:
-        return from_epoch(moment / 1000)
-    except (ValueError, OverflowError):
-        return None
+    return [epoch_time(moment, per_second=1000) for moment in as_list(times)]
 
 
 def _interval(times: Any) -> int:
     """Return the milliseconds between the first two points: Datadog may widen what was asked."""
-    given = times if isinstance(times, list) else []
-    pair = [moment for moment in given[:2] if type(moment) is int]
+    pair = [moment for moment in as_list(times)[:2] if type(moment) is int]
     return max(0, pair[1] - pair[0]) if len(pair) == 2 else 0
 
 
@@ -126,7 +112,7 @@ def _unit(unit: Any) -> str:
 def descriptor_of(row: Json, source: str, link: Callable[[str], str]) -> Json:
     """Turn a row of the metric list, with or without tag configuration, into a descriptor."""
     name = str(row.get("id") or "")
-    attributes = attributes_of(row)
+    attributes = object_in(row, "attributes")
     kind = as_text(attributes.get("metric_type")) or "unknown"
     return {
         "name": name,

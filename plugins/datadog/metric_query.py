@@ -7,16 +7,17 @@ with ``!`` and ``,``), https://docs.datadoghq.com/dashboards/functions/rollup/.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
     Json,
+    filters_of,
     object_of,
-    objects_of,
     scope_of,
     strings_of,
     text_of,
+    whole_of,
     word_of,
 )
 from opsorch_plugins.datadog.operators import operator_of
@@ -104,12 +105,8 @@ def _rollup(metadata: Json) -> str:
     where = "metadata.rollup."
     word = text_of(rollup, "method", where=where).strip() or "avg"
     method = word_of(_ROLLUPS, word, f"{where}method")
-    seconds: Any = rollup.get("seconds")
-    if seconds is None:
-        return f".rollup({method})"
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 1:
-        raise BadRequest(f"{where}seconds must be a whole number of 1 or more")
-    return f".rollup({method}, {seconds})"
+    seconds = whole_of(rollup, "seconds", least=1, where=where)
+    return f".rollup({method})" if seconds is None else f".rollup({method}, {seconds})"
 
 
 def filter_clauses(expression: Json) -> list[str]:
@@ -118,8 +115,7 @@ def filter_clauses(expression: Json) -> list[str]:
     Raises:
         BadRequest: A filter does not fit; names it.
     """
-    filters = objects_of(expression, "filters", where="expression.")
-    return [_clause(one, f"expression.filters[{i}].") for i, one in enumerate(filters)]
+    return [_clause(one, f"{place}.") for one, place in filters_of(expression)]
 
 
 def _clause(given: Json, where: str) -> str:

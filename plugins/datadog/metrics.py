@@ -3,18 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from opsorch.errors import BadRequest
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
-from opsorch.plugin.payload import Json, scope_of
+from opsorch.plugin.payload import Json, scope_of, step_of
 from opsorch.plugin.times import now
-from opsorch_plugins.datadog.checks import looked_at
+from opsorch.plugin.vendor import text_at
+from opsorch_plugins.datadog.checks import checked
 from opsorch_plugins.datadog.client import Datadog, data_of, time_for_more
 from opsorch_plugins.datadog.links import explorer_link, metric_link
 from opsorch_plugins.datadog.metric_mapping import Frame, descriptor_of, series_of
 from opsorch_plugins.datadog.metric_query import MetricExpression, expression_of
 from opsorch_plugins.datadog.settings import CONFIG, app_url, tag_keys
 from opsorch_plugins.datadog.tags import scope_tags
-from opsorch_plugins.datadog.vendor import text_at
 from opsorch_plugins.datadog.window import Window, window_of
 
 PAGE: Final = 1000
@@ -44,7 +43,7 @@ class DatadogMetrics(Provider):
             BadRequest: The query does not fit, here or by Datadog's own word.
         """
         window = window_of(payload, self.settings["defaultLookbackSeconds"], now())
-        step_ms = _step_of(payload) * 1000
+        step_ms = step_of(payload) * 1000
         expression = expression_of(payload, self._keys)
         body = self.datadog.search(
             _QUERY_PATH, _request(expression, window, step_ms), call, lenient=True
@@ -77,7 +76,7 @@ class DatadogMetrics(Provider):
             ("metrics_read", lambda: self.datadog.get(_LIST_PATH, call, [("page[size]", "1")])),
             ("timeseries_query", lambda: self.datadog.search(_QUERY_PATH, request, call)),
         )
-        return looked_at(self.datadog, call, looks)
+        return checked(self.datadog, call, looks)
 
     def _listed(self, params: list[tuple[str, str]], call: Call) -> Iterator[Json]:
         """Yield the rows of the list by its cursor, until it ends, repeats, or enough came."""
@@ -106,12 +105,3 @@ def _request(expression: MetricExpression, window: Window, step_ms: int) -> Json
     if step_ms:
         attributes["interval"] = step_ms
     return {"data": {"type": "timeseries_request", "attributes": attributes}}
-
-
-def _step_of(payload: Json) -> int:
-    step = payload.get("step")
-    if step is None:
-        return 0
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise BadRequest("step must be a whole number of seconds, 0 or more")
-    return step

@@ -7,9 +7,9 @@ https://docs.datadoghq.com/api/latest/software-catalog/.
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
+from opsorch.plugin.vendor import as_text, as_texts, object_in, text_at
 from opsorch_plugins.datadog.links import service_link
 from opsorch_plugins.datadog.tags import values_by_key
-from opsorch_plugins.datadog.vendor import as_object, as_text, as_texts, attributes_of, text_at
 
 _TAGS: Final = ("tier", "lifecycle", "type", "application")
 _METADATA: Final = ("description", "links", "contacts", "languages", "integrations")
@@ -21,8 +21,8 @@ def service_of(raw: Json, source: str, app: str) -> Json:
     Its id is the service's name, as it stands in tags elsewhere: the definition's id names the
     definition.
     """
-    attributes = attributes_of(raw)
-    schema = as_object(attributes.get("schema"))
+    attributes = object_in(raw, "attributes")
+    schema = object_in(attributes, "schema")
     name = as_text(schema.get("dd-service")) or text_at(schema, "info", "dd-service")
     team = as_text(schema.get("team")) or text_at(schema, "org", "team")
     metadata = {
@@ -30,7 +30,7 @@ def service_of(raw: Json, source: str, app: str) -> Json:
         "definition_id": as_text(raw.get("id")),
         "description": text_at(schema, "info", "description"),
         **{name: schema.get(name) for name in _METADATA if schema.get(name)},
-        "meta": as_object(attributes.get("meta")),
+        "meta": object_in(attributes, "meta"),
     }
     application = as_text(schema.get("application")) or text_at(schema, "org", "application")
     optional = {
@@ -43,12 +43,12 @@ def service_of(raw: Json, source: str, app: str) -> Json:
 
 def entity_of(raw: Json, source: str, app: str) -> Json:
     """Turn an entity of the software catalog into a service."""
-    attributes = attributes_of(raw)
+    attributes = object_in(raw, "attributes")
     metadata = {
         "source": source,
         "definition_id": as_text(raw.get("id")),
         **{name: as_text(attributes.get(name)) for name in ("displayName", "description")},
-        "meta": as_object(raw.get("meta")),
+        "meta": object_in(raw, "meta"),
     }
     tags = _tags(attributes.get("tags"), {"team": as_text(attributes.get("owner"))})
     return _service(as_text(attributes.get("name")), tags, metadata, app)

@@ -3,10 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
-from opsorch.errors import BadRequest
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
-from opsorch.plugin.payload import Json, limit_of, object_of, scope_of, strings_of, text_of
-from opsorch_plugins.datadog.checks import looked_at
+from opsorch.plugin.payload import (
+    Json,
+    limit_of,
+    scope_of,
+    string_map_of,
+    strings_of,
+    text_of,
+)
+from opsorch_plugins.datadog.checks import checked
 from opsorch_plugins.datadog.client import Datadog, data_of
 from opsorch_plugins.datadog.service_mapping import entity_of, service_of
 from opsorch_plugins.datadog.settings import CONFIG, app_url, tag_keys
@@ -57,7 +63,7 @@ class DatadogServices(Provider):
         if self._from_catalog:
             path, params = _CATALOG, [("page[limit]", "1"), ("filter[kind]", "service")]
         look = ("apm_service_catalog_read", lambda: self.datadog.get(path, call, params))
-        return looked_at(self.datadog, call, [look])
+        return checked(self.datadog, call, [look])
 
     @property
     def _from_catalog(self) -> bool:
@@ -94,9 +100,7 @@ def _tests_of(payload: Json, keys: Mapping[str, str]) -> list[Test]:
     name = text_of(payload, "name").strip().casefold()
     if name:
         tests.append(lambda service: name in service["name"].casefold())
-    tags = object_of(payload, "tags")
-    if not all(isinstance(value, str) for value in tags.values()):
-        raise BadRequest("tags must be an object of strings")
+    tags = string_map_of(payload, "tags")
     if tags:
         tests.append(lambda service: all(_has(service, *tag) for tag in tags.items()))
     return [*tests, *_scope_tests(scope_of(payload), keys)]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opsorch.plugin.config import (
+    LOOKBACK,
     TIMEOUT,
     ConfigSpec,
     Field,
@@ -15,6 +16,7 @@ from opsorch.plugin.config import (
     string_map,
     text,
     url,
+    visible_ascii,
 )
 from opsorch.plugin.connection import CONNECTION_FIELDS, CONNECTION_RULES
 from opsorch_plugins.datadog.sites import DEFAULT_SITE, api_of, app_of, site
@@ -37,9 +39,7 @@ _WEEK_S: Final = 7 * 24 * 3600
 
 
 def _key(name: str, *aliases: str, what: str) -> Field:
-    # A header cannot carry anything else, and the error of trying would show the value.
-    kind = text(r"[\x21-\x7e]+", "must be visible ASCII characters")
-    return Field(name, kind, required=True, aliases=aliases, secret=True, help=what)
+    return Field(name, visible_ascii(), required=True, aliases=aliases, secret=True, help=what)
 
 
 def _tag_keys() -> Kind:
@@ -112,12 +112,7 @@ FIELDS: Final = (
         help="Results of a log or incident query that names no limit.",
     ),
     Field("maxResults", integer(1, 100_000), default=10_000, help="Results of a query at most."),
-    Field(
-        "defaultLookbackSeconds",
-        integer(1, 366 * 24 * 3600),
-        default=3600,
-        help="Length of a query that names no start.",
-    ),
+    LOOKBACK,
     Field(
         "describeWindowSeconds",
         integer(60, 4 * _WEEK_S),

@@ -9,11 +9,9 @@ import datetime
 import json
 from typing import Any, Final
 
-from opsorch.errors import BadRequest
-from opsorch.observability.redact import clean_text
-from opsorch.plugin.payload import Json, object_of, text_of, without_empty
-from opsorch.plugin.times import ZERO_TIME, format_time, given_time, vendor_time
-from opsorch_plugins.datadog.vendor import as_object, as_text, attributes_of, text_at
+from opsorch.plugin.payload import Json, body_and_author, flag_of, object_of, without_empty
+from opsorch.plugin.times import format_time, given_time, time_order
+from opsorch.plugin.vendor import as_text, known_time_in, object_in, text_at, time_in
 
 # What an incident itself tells: attribute, kind, and words.
 _MOMENTS: Final = (
@@ -41,15 +39,10 @@ def note_of(entry: Json, now: datetime.datetime) -> tuple[str, str, bool]:
     Raises:
         BadRequest: The body is blank, or a part does not fit.
     """
-    body = text_of(entry, "body")
-    if not body.strip():
-        raise BadRequest("body is required")
-    author = clean_text(text_of(object_of(entry, "actor"), "name", where="actor."), 200)
+    body, author = body_and_author(entry)
     content = f"{body}\n- via OpsOrch: {author}" if author else body
-    important = object_of(entry, "metadata").get("important")
-    if important is not None and not isinstance(important, bool):
-        raise BadRequest("metadata.important must be true or false")
-    return content, format_time(given_time(dict(entry), "at") or now), bool(important)
+    important = flag_of(object_of(entry, "metadata"), "important", where="metadata.")
+    return content, format_time(given_time(entry, "at") or now), bool(important)
 
 
 def cell_body(content: str, at: str, *, important: bool) -> Json:
@@ -71,7 +64,7 @@ def todo_body(content: str, at: str) -> Json:
 
 def entry_of_cell(cell: Json, incident_id: str) -> Json:
     """Turn a cell into a timeline entry."""
-    attributes = attributes_of(cell)
+    attributes = object_in(cell, "attributes")
     kind = as_text(attributes.get("cell_type"))
     metadata = {
         "cell_type": kind,
@@ -81,7 +74,7 @@ def entry_of_cell(cell: Json, incident_id: str) -> Json:
     return {
         "id": as_text(cell.get("id")),
         "incidentId": incident_id,
-        "at": _first_time(attributes, "display_time", "created"),
+        "at": time_in(attributes, "display_time", "created"),
         "kind": "note" if kind == "markdown" else kind,
         "body": _content(attributes.get("content")),
         **without_empty({"metadata": without_empty(metadata)}),
@@ -95,7 +88,7 @@ def _content(content: Any) -> str:
 
 def entry_of_todo(todo: Json, incident_id: str) -> Json:
     """Turn a follow-up into a timeline entry; when it is due is not when it happened."""
-    attributes = attributes_of(todo)
+    attributes = object_in(todo, "attributes")
     metadata = {
         "completed_at": attributes.get("completed"),
         "due_date": attributes.get("due_date"),
@@ -104,7 +97,7 @@ def entry_of_todo(todo: Json, incident_id: str) -> Json:
     return {
         "id": as_text(todo.get("id")),
         "incidentId": incident_id,
-        "at": _first_time(attributes, "created", "completed"),
+        "at": time_in(attributes, "created", "completed"),
         "kind": "todo",
         "body": as_text(attributes.get("content")),
         "metadata": {
@@ -116,7 +109,7 @@ def entry_of_todo(todo: Json, incident_id: str) -> Json:
 
 def entries_of_incident(incident: Json) -> list[Json]:
     """Return what an incident itself tells of its course."""
-    attributes = as_object(incident.get("attributes"))
+    attributes = object_in(incident, "attributes")
     incident_id = as_text(incident.get("id"))
     return [
         {
@@ -127,16 +120,10 @@ def entries_of_incident(incident: Json) -> list[Json]:
             "body": words,
         }
         for name, kind, words in _MOMENTS
-        if (at := vendor_time(attributes.get(name))) != ZERO_TIME
+        if (at := known_time_in(attributes, name))
     ]
 
 
 def oldest_first(entries: list[Json]) -> list[Json]:
     """Sort entries by their times."""
-    # Without its Z, a time with a fraction sorts behind the same time without one.
-    return sorted(entries, key=lambda entry: str(entry["at"]).removesuffix("Z"))
-
-
-def _first_time(attributes: Json, *names: str) -> str:
-    times = (vendor_time(attributes.get(name)) for name in names)
-    return next((time for time in times if time != ZERO_TIME), ZERO_TIME)
+    return sorted(entries, key=lambda entry: time_order(entry["at"]))

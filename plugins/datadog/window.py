@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opsorch.errors import BadRequest
-from opsorch.plugin.times import given_time
+from opsorch.plugin.times import given_range
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECOND: Final = datetime.timedelta(milliseconds=1)
@@ -31,10 +31,7 @@ def window_of(payload: Mapping[str, Any], lookback_s: int, now: datetime.datetim
     Raises:
         BadRequest: A time cannot be read, or they do not fit together.
     """
-    given = dict(payload)
-    end = milliseconds(given_time(given, "end") or now)
-    moment = given_time(given, "start")
-    start = end - lookback_s * 1000 if moment is None else milliseconds(moment)
+    start, end = map(milliseconds, given_range(payload, lookback_s, now))
     if start >= end:
         raise BadRequest("start must be before end")
     return Window(start, end)

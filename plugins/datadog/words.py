@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from opsorch.errors import BadRequest
+from opsorch.plugin.payload import unknown_word
 
 SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "sev0": ("sev0", "p0"),
@@ -34,6 +34,5 @@ def severity_word(word: str, field: str) -> str:
     """
     found = severity_class(word)
     if found is None:
-        listed = ", ".join(sorted(_CLASS_OF))
-        raise BadRequest(f"{field}: {word.strip()[:60]!r} is unknown; use one of {listed}")
+        raise unknown_word(_CLASS_OF, word, field)
     return found

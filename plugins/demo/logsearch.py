@@ -16,7 +16,8 @@ from opsorch.plugin.payload import (
     strings_of,
     text_of,
 )
-from opsorch.plugin.times import given_time
+from opsorch.plugin.severity import SPELLINGS, classes_of
+from opsorch.plugin.times import given_range
 from opsorch.runbooks.tables import moment
 from opsorch_plugins.demo.anomalies import RECOVERY, window
 from opsorch_plugins.demo.catalogue import SCENARIO_BY_ID, SERVICES, services_of
@@ -24,12 +25,12 @@ from opsorch_plugins.demo.matching import DEFAULT_LIMIT, MOST, Json, Test, has_m
 from opsorch_plugins.demo.regexes import compiled
 from opsorch_plugins.demo.world import World
 
-DEFAULT_SPAN: Final = datetime.timedelta(hours=1)
+DEFAULT_SPAN_S: Final = 3600
 LONGEST_SPAN: Final = datetime.timedelta(days=31)
 
-# The words of all log sources, and what others call them.
+# Of the words of all log sources, those that its lines have; two other spellings find them.
 SEVERITIES: Final = ("debug", "info", "warning", "error", "critical")
-_OTHER_WORDS: Final = {"warn": "warning", "fatal": "critical"}
+_OTHER_WORDS: Final = {word: classes_of(SPELLINGS)[word] for word in ("warn", "fatal")}
 
 _TRACE: Final = re.compile(r"([0-9a-f]{8})[0-9a-f]{24}")
 # A trace takes its name from the minute in which it began, and never reaches past the next.
@@ -103,8 +104,7 @@ def severity_word(word: str) -> str:
 def _window_of(
     payload: Mapping[str, Any], now: datetime.datetime
 ) -> tuple[datetime.datetime, datetime.datetime]:
-    end = given_time(dict(payload), "end") or now
-    start = given_time(dict(payload), "start") or end - DEFAULT_SPAN
+    start, end = given_range(payload, DEFAULT_SPAN_S, now)
     if start > end:
         raise BadRequest("start must not be after end")
     end = min(end, now)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
+    flag_of,
     object_of,
     objects_of,
     required_text,
@@ -20,7 +21,7 @@ from opsorch.plugin.payload import (
     without_empty,
     word_of,
 )
-from opsorch.plugin.times import format_time, given_time
+from opsorch.plugin.times import format_time, given_range
 from opsorch_plugins.demo.anomalies import Anomalies, seconds
 from opsorch_plugins.demo.catalogue import SERVICE_BY_ID, releases_of, team_of, version_at
 from opsorch_plugins.demo.curves import WEEK_S, six_digits, week_of
@@ -34,7 +35,7 @@ from opsorch_plugins.demo.world import STAGING, World
 MOST_POINTS: Final = 11_000
 MOST_POINTS_IN_ALL: Final = 500_000
 DEFAULT_STEP_S: Final = 60
-DEFAULT_SPAN: Final = datetime.timedelta(minutes=30)
+DEFAULT_SPAN_S: Final = 30 * 60
 
 Column = Sequence[float]
 LabelTest = Callable[[Mapping[str, str]], bool]
@@ -143,9 +144,7 @@ def _query_of(payload: Mapping[str, Any], world: World) -> _Query:
     word = text_of(expression, "aggregation", where="expression.").strip()
     if word:
         word = word_of({key: key for key in AGGREGATIONS}, word, "expression.aggregation")
-    baseline = object_of(payload, "metadata").get("baseline")
-    if not isinstance(baseline, bool | None):
-        raise BadRequest("metadata.baseline must be true or false")
+    baseline = flag_of(object_of(payload, "metadata"), "baseline", where="metadata.")
     window = window_of(payload, world.now)
     labels = tuple(dict.fromkeys(label.strip() for label in group_by))
     return _Query(name, window, tuple(tests), labels, word, bool(baseline))
@@ -157,8 +156,7 @@ def window_of(payload: Mapping[str, Any], now: datetime.datetime) -> Window:
     Raises:
         BadRequest: They do not fit, or make more points than a series may have.
     """
-    end = given_time(dict(payload), "end") or now
-    start = given_time(dict(payload), "start") or end - DEFAULT_SPAN
+    start, end = given_range(payload, DEFAULT_SPAN_S, now)
     if start > end:
         raise BadRequest("start must not be after end")
     step = payload.get("step")

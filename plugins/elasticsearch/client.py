@@ -21,15 +21,21 @@ from opsorch.errors import (
 )
 from opsorch.observability.redact import Redactor, clean_text
 from opsorch.plugin import Call
-from opsorch.plugin.connection import basic_auth, connection_of, without_userinfo
-from opsorch.plugin.http import NO_AUTH, HeaderAuth, Reply, Upstream
+from opsorch.plugin.connection import (
+    bearer_auth,
+    connection_of,
+    user_auth,
+    without_userinfo,
+)
+from opsorch.plugin.http import HeaderAuth, Reply, Upstream
+from opsorch.plugin.vendor import as_object
 from opsorch_plugins.elasticsearch.errors import (
-    DIALECT,
     REFUSALS,
     Limited,
     NodeFailed,
     NodeTimedOut,
     cause_of,
+    dialect_of,
 )
 from opsorch_plugins.elasticsearch.mapping import Page
 from opsorch_plugins.elasticsearch.settings import Settings, addresses_of
@@ -215,7 +221,7 @@ class Cluster:
             ProviderError: There is no such banner.
         """
         body = self.send("GET", "/", call).json()
-        version = body.get("version") if isinstance(body, dict) else None
+        version = as_object(body).get("version")
         if not isinstance(version, dict):
             raise ProviderError("no Elasticsearch under addresses: its banner has no version")
         return version
@@ -236,7 +242,7 @@ def page_of(reply: Reply) -> Page:
 def _failure(page: Page, redact: Redactor) -> str:
     """Return type and reason of the first failed shard."""
     first = page.shards.failures[0] if page.shards.failures else None
-    cause = cause_of(first.get("reason")) if isinstance(first, dict) else {}
+    cause = cause_of(as_object(first).get("reason"))
     words = [part for part in (cause.get("type"), cause.get("reason")) if isinstance(part, str)]
     return clean_text(redact(": ".join(words))) or "no reason given"
 
@@ -262,7 +268,7 @@ def _node(address: str, settings: Settings, redact: Redactor) -> Upstream:
     base_url, userinfo = without_userinfo(address)
     return Upstream(
         base_url,
-        DIALECT,
+        dialect_of(redact),
         auth=_auth(settings, userinfo),
         redact=redact,
         **connection_of(settings),
@@ -274,7 +280,5 @@ def _auth(settings: Settings, userinfo: tuple[str, str] | None) -> requests.auth
     if settings["apiKey"]:
         return HeaderAuth({"Authorization": f"ApiKey {settings['apiKey'].reveal()}"})
     if settings["bearerToken"]:
-        return HeaderAuth({"Authorization": f"Bearer {settings['bearerToken'].reveal()}"})
-    if settings["username"]:
-        return basic_auth(settings["username"], settings["password"].reveal())
-    return basic_auth(*userinfo) if userinfo else NO_AUTH
+        return bearer_auth(settings["bearerToken"])
+    return user_auth(settings, userinfo)

@@ -9,6 +9,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
+from opsorch.plugin.severity import classes_of, with_own
+
 Candidates = Mapping[str, tuple[str, ...]]
 
 # First wins when a document is read; a filter looks at all of them.
@@ -38,18 +40,9 @@ CONCEPT_OF_NAME: Final[Mapping[str, str]] = {
     "env": "environment",
 }
 
-# One vocabulary over all sources of logs: the class, and the spellings sent and understood.
-SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "critical": ("critical", "crit", "fatal", "emergency", "emerg", "alert", "panic"),
-    "error": ("error", "err", "severe"),
-    "warning": ("warning", "warn"),
-    "info": ("info", "information", "informational", "notice"),
-    "debug": ("debug", "dbg"),
-    "trace": ("trace", "verbose", "finest"),
-}
-_CLASS_OF_SPELLING: Final = {
-    spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings
-}
+# The class, and the spellings sent and understood. Documents hold what loggers write.
+SPELLINGS: Final = with_own({"error": ("severe",), "debug": ("dbg",), "trace": ("finest",)})
+_CLASS_OF_SPELLING: Final = classes_of(SPELLINGS)
 # Source: RFC 5424, 6.2.1, numerical codes of severities.
 _CLASS_OF_NUMBER: Final = ("critical",) * 3 + ("error", "warning", "info", "info", "debug")
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
     Json,
+    filters_of,
     object_of,
-    objects_of,
     scope_of,
     strings_of,
     text_of,
@@ -98,14 +98,12 @@ class Reader:
         if any(word.strip() for word in severities):
             words = severity_words([word for word in severities if word.strip()])
             found.append(Condition(self.candidates["severity"], "in", values=tuple(words)))
-        filters = objects_of(expression, "filters", where="expression.")
-        found += [self._filter(entry, i) for i, entry in enumerate(filters)]
+        found += [self._filter(entry, f"{place}.") for entry, place in filters_of(expression)]
         terms = object_of(object_of(payload, "metadata"), "terms", where="metadata.")
         found += [self._term(name, value) for name, value in terms.items()]
         return found
 
-    def _filter(self, entry: Json, index: int) -> Condition:
-        where = f"expression.filters[{index}]."
+    def _filter(self, entry: Json, where: str) -> Condition:
         operator = " ".join(text_of(entry, "operator", where=where).lower().split())
         if operator not in OPERATORS:
             known = ", ".join(name for name in OPERATORS if name)

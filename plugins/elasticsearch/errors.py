@@ -16,7 +16,10 @@ from opsorch.errors import (
     RateLimited,
     UpstreamTimeout,
 )
+from opsorch.observability.redact import Redactor
 from opsorch.plugin.http import Dialect, Reply, retry_after
+from opsorch.plugin.reply import answered
+from opsorch.plugin.vendor import as_object
 
 VENDOR: Final = "Elasticsearch"
 _EXPENSIVE: Final = "allow_expensive_queries"
@@ -32,8 +35,7 @@ class NodeTimedOut(UpstreamTimeout):
 
 def error_object(reply: Reply) -> Any:
     """Return what stands under ``error``, None where the body is no such JSON."""
-    body = reply.json_or_none()
-    return body.get("error") if isinstance(body, dict) else None
+    return as_object(reply.json_or_none()).get("error")
 
 
 def cause_of(error: Any) -> Mapping[str, Any]:
@@ -55,14 +57,18 @@ def error_text(reply: Reply) -> str | None:
     return ": ".join(words) or None
 
 
-def _classify(reply: Reply) -> OpsOrchError | None:
-    if reply.status < 400:
-        return None
-    judge = _JUDGES.get(reply.status)
-    return judge(reply) if judge else None
+def _classify(redact: Redactor) -> Callable[[Reply], OpsOrchError | None]:
+    """Make the judge of error replies; their words are clean before they are cut."""
+
+    def judge(reply: Reply) -> OpsOrchError | None:
+        by_status = _JUDGES.get(reply.status)
+        told = answered(VENDOR, reply, error_text(reply), redact)
+        return by_status(reply, told) if by_status else None
+
+    return judge
 
 
-def _bad_request(reply: Reply) -> OpsOrchError | None:
+def _bad_request(reply: Reply, _: str) -> OpsOrchError | None:
     if _EXPENSIVE not in (error_text(reply) or ""):
         return None
     return BadRequest(
@@ -79,10 +85,8 @@ class Limited(RateLimited):
         self.told_s = told_s
 
 
-def _limited(reply: Reply) -> OpsOrchError:
-    words = error_text(reply)
-    told = f": {words[:300]}" if words else ""
-    return Limited(f"Elasticsearch answered HTTP 429{told}", retry_after(reply))
+def _limited(reply: Reply, told: str) -> OpsOrchError:
+    return Limited(told, retry_after(reply))
 
 
 def _forbidden(_: Reply) -> OpsOrchError:
@@ -102,18 +106,16 @@ def _missing(reply: Reply) -> OpsOrchError:
     )
 
 
-def _timed_out(reply: Reply) -> OpsOrchError:
+def _timed_out(reply: Reply, _: str) -> OpsOrchError:
     kind = NodeTimedOut if reply.status == 504 else UpstreamTimeout
     return kind(f"Elasticsearch: search timed out (HTTP {reply.status})")
 
 
-def _node_failed(reply: Reply) -> OpsOrchError:
-    words = error_text(reply)
-    told = f": {words[:300]}" if words else ""
-    return NodeFailed(f"Elasticsearch answered HTTP {reply.status}{told}")
+def _node_failed(_: Reply, told: str) -> OpsOrchError:
+    return NodeFailed(told)
 
 
-_JUDGES: Final = {
+_JUDGES: Final[Mapping[int, Callable[[Reply, str], OpsOrchError | None]]] = {
     400: _bad_request,
     408: _timed_out,
     429: _limited,
@@ -125,12 +127,17 @@ _JUDGES: Final = {
 # Some requests take these for an answer, so that they are judged where they are sent.
 REFUSALS: Final[Mapping[int, Callable[[Reply], OpsOrchError]]] = {403: _forbidden, 404: _missing}
 
-# One request is one try: which node is asked next is decided above.
-DIALECT: Final = Dialect(
-    vendor=VENDOR,
-    errors={410: ProviderError, 413: BadRequest, 422: ProviderError},
-    text=error_text,
-    classify=_classify,
-    retried=frozenset(),
-    waits_s=(),
-)
+
+def dialect_of(redact: Redactor) -> Dialect:
+    """Return how Elasticsearch speaks of failure.
+
+    One request is one try: which node is asked next is decided above.
+    """
+    return Dialect(
+        vendor=VENDOR,
+        errors={410: ProviderError, 413: BadRequest, 422: ProviderError},
+        text=error_text,
+        classify=_classify(redact),
+        retried=frozenset(),
+        waits_s=(),
+    )

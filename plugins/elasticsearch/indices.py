@@ -5,10 +5,10 @@ and date math; names as in indices-create-index.html.
 """
 
 import re
-import urllib.parse
 from dataclasses import dataclass
 
 from opsorch.errors import BadRequest
+from opsorch.plugin.urls import url_part
 
 _DATE_MATH = re.compile(
     r"-?<[^<>{}\s\"\\|?#,*/]*"
@@ -43,7 +43,7 @@ class IndexPattern:
     @property
     def path(self) -> str:
         """The expression as one segment of a path."""
-        return urllib.parse.quote(str(self), safe="")
+        return url_part(str(self))
 
     def narrowed(self, override: str) -> "IndexPattern":
         """Return the expression for ``metadata.index``, which never reaches beyond this one.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from opsorch.errors import AuthFailed, BadRequest
 from opsorch.observability.redact import clean_text, redactor_for
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
-from opsorch.plugin.payload import Json, limit_of, object_of, text_of
+from opsorch.plugin.payload import Json, flag_of, limit_of, object_of, text_of
 from opsorch.plugin.times import now
 from opsorch_plugins.elasticsearch.around import Around, sort_by
 from opsorch_plugins.elasticsearch.client import Cluster
@@ -131,7 +131,7 @@ class ElasticsearchLogs(Provider):
             search=text_of(expression, "search", where="expression."),
             order=order,
             limit=self._limit(payload),
-            highlight=_flag(metadata, "highlight"),
+            highlight=bool(flag_of(metadata, "highlight", where="metadata.")),
             cursor=_cursor(metadata, order),
             around=Around.of(metadata),
         )
@@ -196,13 +196,6 @@ class ElasticsearchLogs(Provider):
         lucene = lucene_of(query.conditions, self.settings["searchMode"], query.search)
         opensearch = self.cluster.known_opensearch
         return self._links.query(query.window, lucene, opensearch=opensearch)
-
-
-def _flag(metadata: Json, name: str) -> bool:
-    value = metadata.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"metadata.{name} must be true or false")
-    return bool(value)
 
 
 def _cursor(metadata: Json, order: str) -> list[Any] | None:

@@ -13,6 +13,7 @@ from opsorch.deadline import Deadline
 from opsorch.errors import OpsOrchError, ProviderError
 from opsorch.plugin import Call
 from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import as_object
 from opsorch_plugins.elasticsearch.client import Cluster, page_of
 from opsorch_plugins.elasticsearch.indices import IndexPattern
 from opsorch_plugins.elasticsearch.mapping import Hit, Page
@@ -124,7 +125,7 @@ def _open(cluster: Cluster, family: _PointInTime, index: IndexPattern, call: Cal
         log.warning("no point in time (HTTP %d): paging by from and size", reply.status)
         return None
     body = reply.json()
-    pit = body.get(family.opened) if isinstance(body, dict) else None
+    pit = as_object(body).get(family.opened)
     if not isinstance(pit, str):
         raise ProviderError("Elasticsearch opened a point in time without an id")
     return pit

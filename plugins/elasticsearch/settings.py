@@ -4,12 +4,12 @@ import base64
 import binascii
 import dataclasses
 import re
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final
 
 from opsorch.observability.redact import Secret
 from opsorch.plugin.config import (
+    LOOKBACK,
     TIMEOUT,
     ConfigSpec,
     Field,
@@ -21,14 +21,17 @@ from opsorch.plugin.config import (
     string_list,
     text,
     url,
+    visible_ascii,
 )
 from opsorch.plugin.connection import (
     BASIC_AUTH_FIELDS,
     CONNECTION_FIELDS,
     CONNECTION_RULES,
+    basic_text,
     paired_credentials,
     without_userinfo,
 )
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.elasticsearch.concepts import CANDIDATES
 from opsorch_plugins.elasticsearch.indices import IndexPattern
 
@@ -207,7 +210,7 @@ FIELDS: Final = (
     ),
     Field(
         "bearerToken",
-        text(r"[\x21-\x7e]+", "must be visible ASCII without blanks"),
+        visible_ascii(),
         aliases=("token", "serviceToken"),
         secret=True,
         help="Token of a service account, or an access token.",
@@ -276,10 +279,9 @@ FIELDS: Final = (
     ),
     Field("maxResults", integer(1, 100_000), default=10_000, help="Entries of a query at most."),
     Field("pageSize", integer(1, MAX_WINDOW), default=1000, help="Entries of one request."),
-    Field(
-        "defaultLookbackSeconds",
-        integer(0, 10 * _YEAR_S),
-        default=3600,
+    dataclasses.replace(
+        LOOKBACK,
+        kind=integer(0, 10 * _YEAR_S),
         help="Length of a query that names no start; 0: no lower bound.",
     ),
     Field(
@@ -334,7 +336,7 @@ def kibana_of(settings: Settings) -> str | None:
     cloud: CloudId | None = settings["cloudID"]
     base = settings["kibanaURL"] or (cloud.kibana if cloud else None)
     space = settings["kibanaSpace"]
-    return f"{base}/s/{urllib.parse.quote(space)}" if base and space else base
+    return f"{base}/s/{url_part(space)}" if base and space else base
 
 
 def hidden_texts(settings: Settings) -> list[str]:
@@ -342,14 +344,10 @@ def hidden_texts(settings: Settings) -> list[str]:
     hidden: list[str] = []
     for address in settings["addresses"] or []:
         pair = without_userinfo(address)[1]
-        hidden += [pair[1], _basic_text(*pair)] if pair else []
+        hidden += [pair[1], basic_text(*pair)] if pair else []
     if settings["apiKey"]:
         decoded = base64.b64decode(settings["apiKey"].reveal()).decode("ascii")
         hidden += [decoded, decoded.partition(":")[2]]
     if settings["password"]:
-        hidden.append(_basic_text(settings["username"], settings["password"].reveal()))
+        hidden.append(basic_text(settings["username"], settings["password"].reveal()))
     return hidden
-
-
-def _basic_text(user: str, password: str) -> str:
-    return base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -5,15 +5,15 @@ Source: elastic.co/guide/en/elasticsearch/reference/8.17/search-field-caps.html,
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from opsorch.deadline import Clock
 from opsorch.errors import OpsOrchError
 from opsorch.plugin import Call
+from opsorch.plugin.memory import Memory
+from opsorch.plugin.vendor import object_in
 from opsorch_plugins.elasticsearch.client import Cluster
 from opsorch_plugins.elasticsearch.conditions import (
     GENERIC,
@@ -84,36 +84,27 @@ class TypeCatalogue:
 
     def __init__(self, cluster: Cluster, *, clock: Clock = time.monotonic) -> None:
         self._cluster = cluster
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, dict[str, Kinds]]] = {}
+        self._memory = Memory[str, dict[str, Kinds]](KEPT_S, 1, clock=clock)
 
     def types(self, index: IndexPattern, conditions: Iterable[Condition], call: Call) -> FieldTypes:
         """Return the types of the conditions' fields, as far as they can be had."""
         fields = {name for condition in conditions for name in condition.fields if "," not in name}
         wanted = fields | {f"{name}.keyword" for name in fields}
-        known = self._kept(str(index))
+        known = self._memory.get(str(index)) or {}
         missing = sorted(wanted - known.keys())
         if missing:
             known = {**known, **self._asked(index, missing, call)}
-            with self._lock:
-                self._known = {str(index): (self._clock() + KEPT_S, known)}
+            self._memory.put(str(index), known)
         found = {name: known[name] for name in wanted if known.get(name)}
         return KnownTypes(found) if found else GENERIC
 
-    def _kept(self, index: str) -> dict[str, Kinds]:
-        with self._lock:
-            until, known = self._known.get(index, (0.0, {}))
-        return known if self._clock() < until else {}
-
     def _asked(self, index: IndexPattern, names: list[str], call: Call) -> dict[str, Kinds]:
-        within = call.deadline.within(call.deadline.remaining() / _SHARE_OF_TIME)
         unknown = dict.fromkeys(names, Kinds())
         try:
             reply = self._cluster.send(
                 "GET",
                 f"/{index.path}/_field_caps",
-                replace(call, deadline=within),
+                call.within_share(1 / _SHARE_OF_TIME),
                 params={"fields": ",".join(names)},
                 accept=_REFUSED,
             )
@@ -121,7 +112,5 @@ class TypeCatalogue:
             log.warning("types of fields are unknown: %s", error.message)
             return unknown
         body = reply.json_or_none() if reply.status not in _REFUSED else None
-        told = body.get("fields") if isinstance(body, dict) else None
-        if not isinstance(told, dict):
-            return unknown
+        told = object_in(body, "fields")
         return {**unknown, **{str(n): Kinds(k) for n, k in told.items() if isinstance(k, dict)}}

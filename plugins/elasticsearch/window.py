@@ -43,8 +43,8 @@ def window_of(
     Raises:
         BadRequest: A time cannot be read, start is after end, or the range is too long.
     """
-    end = given_time(dict(payload), "end")
-    start = given_time(dict(payload), "start")
+    end = given_time(payload, "end")
+    start = given_time(payload, "start")
     end_text = _text(payload["end"]) if end else format_time(now)
     end = end or now
     start_text: str | None = None

@@ -11,8 +11,11 @@ from requests.utils import parse_header_links
 from opsorch.errors import AuthFailed, BadRequest, OpsOrchError, ProviderError, RateLimited
 from opsorch.observability.redact import Redactor, clean_text
 from opsorch.plugin import Call
-from opsorch.plugin.http import Dialect, HeaderAuth, Reply, Upstream, retry_after
+from opsorch.plugin.connection import bearer_auth
+from opsorch.plugin.http import Dialect, Reply, Upstream, retry_after
 from opsorch.plugin.payload import Json
+from opsorch.plugin.reply import decoded, decoded_object
+from opsorch.plugin.vendor import as_list, as_object, as_objects, text_in
 from opsorch_plugins.github.settings import Settings
 
 log = logging.getLogger("opsorch.plugin")
@@ -34,9 +37,7 @@ _MOVED = "If the repository has moved, update owner and repo; otherwise check ap
 
 
 def _first_words(reply: Reply) -> str:
-    body = reply.json_or_none()
-    message = body.get("message") if isinstance(body, dict) else None
-    return message if isinstance(message, str) else ""
+    return text_in(reply.json_or_none(), "message")
 
 
 def error_words(reply: Reply) -> str | None:
@@ -46,9 +47,8 @@ def error_words(reply: Reply) -> str | None:
     "Validation failed"
     """
     words = [_first_words(reply)]
-    body = reply.json_or_none()
-    errors = body.get("errors") if isinstance(body, dict) else None
-    words += [_error_item(item) for item in errors[:10]] if isinstance(errors, list) else []
+    errors = as_list(as_object(reply.json_or_none()).get("errors"))
+    words += [_error_item(item) for item in errors[:10]]
     if reply.status == 404:
         words.append("it does not exist, or the token may lack access to it")
     return "; ".join(word for word in words if word) or None
@@ -134,11 +134,6 @@ DIALECT: Final = Dialect(
 )
 
 
-def quoted(part: str) -> str:
-    """Percent-encode one part of a path."""
-    return urllib.parse.quote(part, safe="")
-
-
 def unexpected(what: str) -> ProviderError:
     """Make the error of a 2xx answer that has another shape."""
     return ProviderError(f"unexpected response from GitHub: {what}")
@@ -151,7 +146,7 @@ class GitHub:
         self.upstream = Upstream(
             settings["apiURL"],
             DIALECT,
-            auth=HeaderAuth({"Authorization": f"Bearer {settings['token'].reveal()}"}),
+            auth=bearer_auth(settings["token"]),
             headers={
                 "Accept": "application/vnd.github+json",
                 "X-GitHub-Api-Version": API_VERSION,
@@ -252,26 +247,16 @@ class GitHub:
 
 
 def _object(reply: Reply) -> Json:
-    body = _json(reply)
-    if not isinstance(body, dict):
-        raise unexpected("an object was due")
-    return body
+    return decoded_object(reply, unexpected, "an object was due")
 
 
 def _listed(reply: Reply, under: str) -> list[Json]:
     """Return the list in an answer; what is no object in it is left out."""
-    body = _json(reply)
+    body = decoded(reply, unexpected)
     if under and isinstance(body, dict):
         if body.get("incomplete_results") is True:
             log.warning("GitHub's search ran out of time; its results are incomplete")
         body = body.get(under)
     if not isinstance(body, list):
         raise unexpected(f"{under or 'a list'} was due")
-    return [item for item in body if isinstance(item, dict)]
-
-
-def _json(reply: Reply) -> Any:
-    try:
-        return reply.json()
-    except ProviderError as failed:
-        raise unexpected(failed.message) from failed
+    return as_objects(body)

@@ -16,6 +16,7 @@ from opsorch.plugin.payload import (
     text_of,
     word_of,
 )
+from opsorch.plugin.vendor import text_in
 from opsorch_plugins.github import environments
 from opsorch_plugins.github.deployment_mapping import (
     FULL_SHA,
@@ -25,7 +26,7 @@ from opsorch_plugins.github.deployment_mapping import (
     run_path,
     run_status,
 )
-from opsorch_plugins.github.mapping import numeric_id, text_in
+from opsorch_plugins.github.mapping import numeric_id
 from opsorch_plugins.github.settings import Settings
 
 MOST: Final = 1000

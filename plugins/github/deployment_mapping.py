@@ -9,14 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
+from opsorch.plugin.vendor import known_time_in, objects_in, text_in
 from opsorch_plugins.github import environments
-from opsorch_plugins.github.mapping import (
-    number_in,
-    numeric_id,
-    objects_in,
-    text_in,
-    time_in,
-)
+from opsorch_plugins.github.mapping import number_in, numeric_id
 
 SHORT_SHA: Final = 7
 FULL_SHA: Final = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
@@ -124,8 +119,8 @@ def deployment_of_run(run: Json, settings: Mapping[str, Any]) -> Json:
             "environment": environments.shown(raw),
             "version": sha[:SHORT_SHA],
             "status": run_status(run),
-            "startedAt": time_in(run, "run_started_at") or time_in(run, "created_at"),
-            "finishedAt": time_in(run, "updated_at") if completed else None,
+            "startedAt": known_time_in(run, "run_started_at") or known_time_in(run, "created_at"),
+            "finishedAt": known_time_in(run, "updated_at") if completed else None,
             "url": text_in(run, "html_url"),
             "actor": actor_of(run_actor(run)),
             "fields": without_empty(fields),
@@ -162,8 +157,8 @@ def deployment_of(deployment: Json, newest: Json, settings: Mapping[str, Any]) -
             "environment": environments.shown(raw),
             "version": ref[:SHORT_SHA] if is_sha else ref,
             "status": deployment_status(newest),
-            "startedAt": time_in(deployment, "created_at"),
-            "finishedAt": time_in(newest, "created_at") if ended else None,
+            "startedAt": known_time_in(deployment, "created_at"),
+            "finishedAt": known_time_in(newest, "created_at") if ended else None,
             "url": text_in(newest, "log_url") or page,
             "actor": actor_of(deployment.get("creator")),
             "fields": without_empty(fields),

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 from opsorch.errors import BadRequest
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.payload import Json, id_of
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.github.checks import checked
-from opsorch_plugins.github.client import PAGE_SIZE, GitHub, quoted, unexpected
+from opsorch_plugins.github.client import PAGE_SIZE, GitHub, unexpected
 from opsorch_plugins.github.deployment_filter import (
     DeploymentFilter,
     filter_of,
@@ -50,7 +51,7 @@ class GitHubDeployments(Provider):
         self.github = GitHub(self.settings, self.redact)
         owner, repo = self.settings["owner"], self.settings["repo"]
         self._repository = f"{owner}/{repo}"
-        self._base = f"/repos/{quoted(owner)}/{quoted(repo)}"
+        self._base = f"/repos/{url_part(owner)}/{url_part(repo)}"
         self._of_runs = self.settings["deploymentSource"] == "actions"
 
     @rpc("deployment.query")
@@ -100,7 +101,7 @@ class GitHubDeployments(Provider):
         kept: list[str] = self.settings["workflows"]
         selected = asked.workflow or (kept[0] if len(kept) == 1 else "")
         part = workflow_part(selected)
-        workflow = f"/workflows/{quoted(part)}" if part else ""
+        workflow = f"/workflows/{url_part(part)}" if part else ""
         filters_here = bool(asked.filters_here or kept or asked.workflow)
         found = self.github.items(
             f"{self._base}/actions{workflow}/runs",

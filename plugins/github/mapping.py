@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import ZERO_TIME, vendor_time
+from opsorch.plugin.vendor import as_list, as_object, as_text, known_time_in, objects_in, text_in
 
 # Who wrote something whose account is gone.
 GHOST: Final = "ghost"
@@ -29,34 +29,16 @@ _PROFILE_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-def text_in(item: Any, key: str) -> str:
-    """Return a string of an object; "" where there is none."""
-    value = item.get(key) if isinstance(item, dict) else None
-    return value if isinstance(value, str) else ""
-
-
 def number_in(item: Any, key: str) -> int | None:
     """Return a whole number of an object; None where there is none."""
-    value = item.get(key) if isinstance(item, dict) else None
+    value = as_object(item).get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def objects_in(item: Any, key: str) -> list[Json]:
-    """Return the objects of a list in an object."""
-    values = item.get(key) if isinstance(item, dict) else None
-    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
 
 
 def numeric_id(item: Any, key: str = "id") -> str:
     """Return a number that identifies something, as text; "" where there is none."""
     number = number_in(item, key)
     return "" if number is None else str(number)
-
-
-def time_in(item: Any, key: str) -> str | None:
-    """Return a time; None where there is none."""
-    moment = vendor_time(item.get(key) if isinstance(item, dict) else None)
-    return None if moment == ZERO_TIME else moment
 
 
 def login_of(user: Any) -> str:
@@ -66,11 +48,7 @@ def login_of(user: Any) -> str:
 
 def labels_of(issue: Json) -> list[str]:
     """Return the names of an issue's labels, which are objects or strings."""
-    labels = issue.get("labels")
-    names = [
-        label if isinstance(label, str) else text_in(label, "name")
-        for label in (labels if isinstance(labels, list) else [])
-    ]
+    names = (as_text(label) or text_in(label, "name") for label in as_list(issue.get("labels")))
     return [name for name in names if name]
 
 
@@ -89,7 +67,7 @@ def ticket_of(issue: Json, settings: Mapping[str, Any]) -> Json:
         "milestone": text_in(issue.get("milestone"), "title"),
         "state_reason": text_in(issue, "state_reason"),
         "comments": number_in(issue, "comments"),
-        "closed_at": time_in(issue, "closed_at"),
+        "closed_at": known_time_in(issue, "closed_at"),
         "type": text_in(issue.get("type"), "name"),
         "locked": issue.get("locked") if isinstance(issue.get("locked"), bool) else None,
     }
@@ -109,8 +87,8 @@ def ticket_of(issue: Json, settings: Mapping[str, Any]) -> Json:
             "assignees": assignees_of(issue),
             "reporter": login_of(issue.get("user")),
             "url": text_in(issue, "html_url"),
-            "createdAt": time_in(issue, "created_at"),
-            "updatedAt": time_in(issue, "updated_at"),
+            "createdAt": known_time_in(issue, "created_at"),
+            "updatedAt": known_time_in(issue, "updated_at"),
             "fields": without_empty(fields),
             "metadata": without_empty(metadata),
         }

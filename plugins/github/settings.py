@@ -17,6 +17,7 @@ from opsorch.plugin.config import (
     string_map,
     text,
     url,
+    visible_ascii,
 )
 
 Settings = Mapping[str, Any]
@@ -111,7 +112,7 @@ def _owner_of_repo(config: Mapping[str, Any]) -> dict[str, str]:
 
 _TOKEN = Field(
     "token",
-    text(r"[\x21-\x7e]+", "must be visible ASCII without blanks"),
+    visible_ascii(),
     required=True,
     aliases=("apiToken", "accessToken"),
     secret=True,

@@ -2,25 +2,19 @@
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from opsorch.errors import BadRequest, NotFound, OpsOrchError, RateLimited
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
+from opsorch.plugin.memory import Memory
 from opsorch.plugin.payload import Json, id_of, limit_of, object_of, scope_of, text_of
+from opsorch.plugin.urls import url_part
+from opsorch.plugin.vendor import text_in
 from opsorch_plugins.github.checks import checked
-from opsorch_plugins.github.client import PAGE_SIZE, GitHub, quoted, unexpected
-from opsorch_plugins.github.mapping import (
-    MEMBER_ROLES,
-    member_of,
-    number_in,
-    numeric_id,
-    team_of,
-    text_in,
-)
+from opsorch_plugins.github.client import PAGE_SIZE, GitHub, unexpected
+from opsorch_plugins.github.mapping import MEMBER_ROLES, member_of, number_in, numeric_id, team_of
 from opsorch_plugins.github.settings import REPOSITORY_NAME, TEAM_CONFIG
 
 log = logging.getLogger("opsorch.plugin")
@@ -46,7 +40,7 @@ class GitHubTeams(Provider):
         super().__init__(config)
         self.github = GitHub(self.settings, self.redact)
         self._organization: str = self.settings["organization"]
-        self._org_path = f"/orgs/{quoted(self._organization)}"
+        self._org_path = f"/orgs/{url_part(self._organization)}"
         self._organization_id = ""
         self._profiles = Profiles(self.github)
 
@@ -76,7 +70,7 @@ class GitHubTeams(Provider):
             NotFound: There is no such team.
         """
         wanted = self._slug(id_of(payload))
-        path = f"{self._org_path}/teams/{quoted(wanted)}"
+        path = f"{self._org_path}/teams/{url_part(wanted)}"
         if not _is_number(wanted):
             return team_of(_team(self.github.get(path, call)), self.settings)
         # A slug may look like a number, so that comes first.
@@ -121,7 +115,7 @@ class GitHubTeams(Provider):
             repo = self._repository(scope["service"])
             if not repo:
                 return
-            path = f"/repos/{quoted(self._organization)}/{quoted(repo)}/teams"
+            path = f"/repos/{url_part(self._organization)}/{url_part(repo)}/teams"
         try:
             for team in self.github.items(path, {}, call, page_size=size):
                 if text_in(team, "slug") or numeric_id(team):
@@ -166,7 +160,7 @@ class GitHubTeams(Provider):
 
     def _members(self, slug: str, call: Call) -> Iterator[tuple[Json, str]]:
         """Yield each member once, with GitHub's word for the role."""
-        path = f"{self._org_path}/teams/{quoted(slug)}/members"
+        path = f"{self._org_path}/teams/{url_part(slug)}/members"
         seen: set[str] = set()
         for role in MEMBER_ROLES:
             for user in self.github.items(path, {"role": role}, call):
@@ -183,43 +177,28 @@ class Profiles:
 
     def __init__(self, github: GitHub, clock: Callable[[], float] = time.monotonic) -> None:
         self._github = github
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, Json]] = {}
+        self._memory = Memory[str, Json](PROFILE_TTL_S, _CACHED, clock=clock)
 
     def of(self, logins: list[str], call: Call) -> dict[str, Json]:
         """Return the profiles that can be had in time, by login; never fails.
 
         After a rate limit nobody else is asked for.
         """
-        budget = call.deadline.within(call.deadline.remaining() * PROFILE_SHARE)
+        brief = call.within_share(PROFILE_SHARE)
         found: dict[str, Json] = {}
         asking = True
         for login in logins:
-            profile = self._remembered(login)
-            if profile is None and asking and not budget.expired:
+            profile = self._memory.get(login)
+            if profile is None and asking and not brief.deadline.expired:
                 try:
-                    profile = self._github.get(
-                        f"/users/{quoted(login)}", replace(call, deadline=budget)
-                    )
-                    self._remember(login, profile)
+                    profile = self._github.get(f"/users/{url_part(login)}", brief)
+                    self._memory.put(login, profile)
                 except OpsOrchError as error:
                     log.warning("a member's profile cannot be read: %s", error.message)
                     asking = not isinstance(error, RateLimited)
             if profile is not None:
                 found[login] = profile
         return found
-
-    def _remembered(self, login: str) -> Json | None:
-        with self._lock:
-            until, profile = self._kept.get(login, (0.0, None))
-            return profile if until > self._clock() else None
-
-    def _remember(self, login: str, profile: Json) -> None:
-        with self._lock:
-            while len(self._kept) >= _CACHED:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[login] = (self._clock() + PROFILE_TTL_S, profile)
 
 
 def _team(team: Json) -> Json:

@@ -16,7 +16,8 @@ from opsorch.plugin.payload import (
     words_of,
 )
 from opsorch.plugin.times import format_time, given_time
-from opsorch_plugins.github.mapping import assignees_of, labels_of, text_in
+from opsorch.plugin.vendor import text_in
+from opsorch_plugins.github.mapping import assignees_of, labels_of
 from opsorch_plugins.github.search import can_quote, login_qualifier, qualified, safe_terms
 from opsorch_plugins.github.words import STATES, login, logins, texts
 
@@ -171,10 +172,7 @@ def _more(metadata: Json) -> dict[str, str]:
         if not _MILESTONE.fullmatch(word):
             raise BadRequest("metadata.milestone must be a number, '*' or 'none'")
         more["milestone"] = word
-    try:
-        since = given_time(metadata, "since")
-    except BadRequest as refused:
-        raise BadRequest(f"metadata.{refused.message}") from refused
+    since = given_time(metadata, "since", where="metadata.")
     if since:
         more["since"] = format_time(since.replace(microsecond=0))
     mentioned = text_of(metadata, "mentioned", where="metadata.").strip()

@@ -8,7 +8,7 @@ from typing import Any
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import Json, object_of, required_text, strings_of, text_of, word_of
-from opsorch_plugins.github.mapping import text_in
+from opsorch.plugin.vendor import text_in
 from opsorch_plugins.github.words import (
     STATES,
     logins,

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 from opsorch.errors import BadRequest, NotFound, OpsOrchError
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.payload import Json, id_of, input_of
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.github.checks import checked
-from opsorch_plugins.github.client import PAGE_SIZE, GitHub, quoted, unexpected
+from opsorch_plugins.github.client import PAGE_SIZE, GitHub, unexpected
 from opsorch_plugins.github.mapping import assignees_of, labels_of, number_in, ticket_of
 from opsorch_plugins.github.settings import TICKET_CONFIG
 from opsorch_plugins.github.ticket_filter import TicketFilter, filter_of
@@ -35,7 +36,7 @@ class GitHubTickets(Provider):
         self.github = GitHub(self.settings, self.redact)
         owner, repo = self.settings["owner"], self.settings["repo"]
         self._repository = f"{owner}/{repo}"
-        self._path = f"/repos/{quoted(owner)}/{quoted(repo)}/issues"
+        self._path = f"/repos/{url_part(owner)}/{url_part(repo)}/issues"
         if self.settings["defaultState"] == "closed":
             log.warning("github config: defaultState closed is ignored: issues start open")
 

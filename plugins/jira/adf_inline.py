@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 
-from opsorch_plugins.jira.adf_write import MARKS, Json, is_safe
+from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import as_objects, object_in, objects_in, text_at
+from opsorch_plugins.jira.adf_write import MARKS, is_safe
 
 # Nodes nested deeper than this are read as their text alone.
 MAX_DEPTH: Final = 60
@@ -49,12 +51,11 @@ class Run:
 
 
 def _attribute(node: Json, *names: str) -> str:
-    attributes = node.get("attrs")
-    if isinstance(attributes, dict):
-        for name in names:
-            value = attributes.get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-                return str(value)
+    attributes = object_in(node, "attrs")
+    for name in names:
+        value = attributes.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            return str(value)
     return ""
 
 
@@ -74,10 +75,7 @@ def _date(node: Json) -> str:
 
 def card_of(node: Json) -> str:
     """Return the address of a card."""
-    attributes = node.get("attrs")
-    data = attributes.get("data") if isinstance(attributes, dict) else None
-    inner = data.get("url") if isinstance(data, dict) else None
-    return _attribute(node, "url") or (inner if isinstance(inner, str) else "")
+    return _attribute(node, "url") or text_at(node, "attrs", "data", "url")
 
 
 # Source: https://developer.atlassian.com/cloud/jira/platform/apis/document/nodes/mention/ and the
@@ -121,9 +119,7 @@ def _own_text(node: Json) -> str:
 
 def _runs(nodes: Any, depth: int = 0) -> Iterator[Run | None]:
     """Yield the runs of inline nodes; None is a line break."""
-    for node in nodes if isinstance(nodes, list) else []:
-        if not isinstance(node, dict):
-            continue
+    for node in as_objects(nodes):
         kind = node.get("type")
         if kind == "hardBreak":
             yield None
@@ -151,9 +147,8 @@ def _text_runs(text: str, marks: tuple[Mark, ...]) -> Iterator[Run | None]:
 def _marks_of(node: Json) -> tuple[Mark, ...]:
     """Return the known marks of a node in the order of MARKS."""
     found: dict[str, str] = {}
-    marks = node.get("marks")
-    for mark in marks if isinstance(marks, list) else []:
-        kind = mark.get("type") if isinstance(mark, dict) else None
+    for mark in objects_in(node, "marks"):
+        kind = mark.get("type")
         if kind == "link" and is_safe(_attribute(mark, "href")):
             found["link"] = _attribute(mark, "href").strip()
         elif isinstance(kind, str) and kind in MARKS and kind != "link":

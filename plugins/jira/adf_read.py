@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import object_in, objects_in
 from opsorch_plugins.jira.adf_inline import (
     ATTACHMENT,
     INLINE_NODES,
@@ -20,7 +22,6 @@ from opsorch_plugins.jira.adf_inline import (
     to_one_line,
     words_of,
 )
-from opsorch_plugins.jira.adf_write import Json
 
 # A list may follow a paragraph without a blank line only where it begins like this.
 _INTERRUPTS = re.compile(r"(?:[-*]|1[.)]) \S")
@@ -77,7 +78,7 @@ class _Writer:
 
 def _blocks(container: Any, place: _Place) -> list[_Block]:
     writer = _Writer(place)
-    for node in _children(container):
+    for node in objects_in(container, "content"):
         kind = str(node.get("type"))
         if kind in INLINE_NODES:
             writer.inline.append(node)
@@ -91,11 +92,6 @@ def _blocks(container: Any, place: _Place) -> list[_Block]:
     return writer.blocks
 
 
-def _children(node: Any) -> list[Json]:
-    content = node.get("content") if isinstance(node, dict) else None
-    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
-
-
 def _joined(blocks: Iterable[_Block], *, in_item: bool = False) -> str:
     """Join blocks by blank lines; in a list item a list may follow its paragraph at once."""
     out = ""
@@ -106,11 +102,6 @@ def _joined(blocks: Iterable[_Block], *, in_item: bool = False) -> str:
         out += f"{gap if out else ''}{block.text}"
         last = block
     return out
-
-
-def _attributes(node: Json) -> Json:
-    attributes = node.get("attrs")
-    return attributes if isinstance(attributes, dict) else {}
 
 
 def _prefixed(text: str, prefix: str, first: str | None = None) -> str:
@@ -126,7 +117,7 @@ def _paragraph(writer: _Writer, node: Json) -> None:
 
 
 def _heading(writer: _Writer, node: Json) -> None:
-    level = _attributes(node).get("level")
+    level = object_in(node, "attrs").get("level")
     depth = level if isinstance(level, int) and 1 <= level <= 6 else 1
     text = to_one_line(node.get("content"))
     # Number signs at the end would be taken for a closing sequence.
@@ -136,14 +127,14 @@ def _heading(writer: _Writer, node: Json) -> None:
 
 def _bullet_list(writer: _Writer, node: Json) -> None:
     marker = writer.marker("-", "*")
-    items = [_item(child, marker, writer.place) for child in _children(node)]
+    items = [_item(child, marker, writer.place) for child in objects_in(node, "content")]
     writer.add("\n".join(items), "list", marker)
 
 
 def _ordered_list(writer: _Writer, node: Json) -> None:
     marker = writer.marker(".", ")")
-    order = _attributes(node).get("order")
-    items = _children(node)
+    order = object_in(node, "attrs").get("order")
+    items = objects_in(node, "content")
     start = 1
     if isinstance(order, int) and 0 <= order <= _MAX_NUMBER - len(items):
         start = int(order)
@@ -163,14 +154,14 @@ def _task_list(writer: _Writer, node: Json) -> None:
     """Write tasks and decisions; a list among the items belongs to the one before it."""
     marker = writer.marker("-", "*")
     lines: list[str] = []
-    for child in _children(node):
+    for child in objects_in(node, "content"):
         if str(child.get("type")).endswith("List"):
             inner = _joined(_blocks({"content": [child]}, writer.place.inside()))
             lines.append(_prefixed(inner, "  "))
             continue
         box = ""
         if str(child.get("type")).lower().endswith("taskitem"):
-            box = "[x] " if _attributes(child).get("state") == "DONE" else "[ ] "
+            box = "[x] " if object_in(child, "attrs").get("state") == "DONE" else "[ ] "
         text = _joined(_blocks(child, writer.place.inside(marker)), in_item=True)
         lines.append(_prefixed(f"{box}{text}", "  ", f"{marker} "))
     writer.add("\n".join(lines), "list", marker)
@@ -181,16 +172,16 @@ def _quote(writer: _Writer, node: Json) -> None:
 
 
 def _expand(writer: _Writer, node: Json) -> None:
-    title = _attributes(node).get("title")
+    title = object_in(node, "attrs").get("title")
     if isinstance(title, str):
         writer.add(escaped_text(title), "paragraph")
     _unknown(writer, node)
 
 
 def _code(writer: _Writer, node: Json) -> None:
-    text = "".join(str(child.get("text") or "") for child in _children(node))
+    text = "".join(str(child.get("text") or "") for child in objects_in(node, "content"))
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    language = _attributes(node).get("language")
+    language = object_in(node, "attrs").get("language")
     info = re.sub(r"[`\s]+", "-", language) if isinstance(language, str) else ""
     info = re.sub(r"([\\&])", r"\\\1", info)
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
@@ -204,7 +195,10 @@ def _card(writer: _Writer, node: Json) -> None:
 
 def _table(writer: _Writer, node: Json) -> None:
     """Write a table with pipes; its first row is the head, whatever cells it has."""
-    rows = [[_cell(cell, writer.place) for cell in _children(row)] for row in _children(node)]
+    rows = [
+        [_cell(cell, writer.place) for cell in objects_in(row, "content")]
+        for row in objects_in(node, "content")
+    ]
     width = max((len(row) for row in rows), default=0)
     if not width:
         return

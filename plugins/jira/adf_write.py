@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.token import Token
 
-Json = dict[str, Any]
+from opsorch.plugin.payload import Json
 
 # The order in which marks are written, and nested when they are read back.
 MARKS: Final = ("link", "strong", "em", "strike", "code")

@@ -8,6 +8,7 @@ from typing import Any
 from opsorch.errors import BadRequest, OpsOrchError
 from opsorch.plugin import Call
 from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import object_in
 from opsorch_plugins.jira import transitions
 from opsorch_plugins.jira.client import Jira
 
@@ -48,8 +49,7 @@ class StatusChange:
         values = {**fields, **_resolution(resolution)}
         needed = transitions.open_requirements(found.transition, values) if found.transition else []
         if found.doubtful or needed:
-            present = jira.issue(issue, ["status", *needed], call).get("fields")
-            present = present if isinstance(present, dict) else {}
+            present = object_in(jira.issue(issue, ["status", *needed], call), "fields")
             if transitions.is_in(status, present.get("status")):
                 return None
             needed = [each for each in needed if present.get(each) in (None, "", [], {})]

@@ -2,17 +2,19 @@
 
 import datetime
 import logging
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opsorch.errors import AuthFailed, BadRequest, NotFound, OpsOrchError, ProviderError
-from opsorch.observability.redact import Redactor, clean_text
+from opsorch.observability.redact import Redactor
 from opsorch.plugin import Call
 from opsorch.plugin.connection import basic_auth
 from opsorch.plugin.http import Dialect, Reply, Upstream, retry_after
 from opsorch.plugin.payload import Json
+from opsorch.plugin.reply import answered, decoded_object, decoded_objects
 from opsorch.plugin.times import now
+from opsorch.plugin.urls import url_part
+from opsorch.plugin.vendor import objects_in
 from opsorch_plugins.jira.settings import API_PATH, Settings
 
 log = logging.getLogger("opsorch.plugin")
@@ -56,13 +58,11 @@ def _classifier(redact: Redactor) -> Callable[[Reply], OpsOrchError | None]:
             return AuthFailed(
                 "Jira does not accept email and apiToken (login reason of its answer)"
             )
-        # Before the words are cut: half a secret would not be known as one.
-        words = redact(_words_of(reply) or "")
-        told = f": {clean_text(words)}" if words else ""
+        told = answered("Jira", reply, _words_of(reply), redact)
         if reply.status == 404:
-            return NotFound(f"Jira answered HTTP 404{told} (missing, or no permission to see it)")
+            return NotFound(f"{told} (missing, or no permission to see it)")
         if reply.status == 409 and reply.url.endswith("/transitions"):
-            return BadRequest(f"Jira answered HTTP 409{told}")
+            return BadRequest(told)
         return None
 
     return judge
@@ -169,8 +169,7 @@ class Jira:
         """Return what the account may do with the status of an issue, with the screens' fields."""
         query = {"expand": "transitions.fields"}
         reply = self.upstream.get(_path(issue_id, "transitions"), call, params=query)
-        found = _object(reply, transitions=list)["transitions"]
-        return [each for each in found if isinstance(each, dict)]
+        return objects_in(_object(reply, transitions=list), "transitions")
 
     def transition(self, issue_id: str, body: Json, call: Call) -> None:
         """Change the status of an issue. Sent once."""
@@ -206,7 +205,7 @@ class Jira:
 
 
 def _path(issue_id: str, *more: str) -> str:
-    return "/".join([API_PATH, "issue", urllib.parse.quote(issue_id, safe=""), *more])
+    return "/".join([API_PATH, "issue", url_part(issue_id), *more])
 
 
 def _is_issue(issue: Any) -> bool:
@@ -216,11 +215,8 @@ def _is_issue(issue: Any) -> bool:
     return False
 
 
-def _decoded(reply: Reply) -> Any:
-    try:
-        return reply.json()
-    except ProviderError as error:
-        raise ProviderError(f"Jira: unexpected response: {error.message}") from error
+def _unexpected(why: str) -> ProviderError:
+    return ProviderError(f"Jira: unexpected response: {why}")
 
 
 def _object(reply: Reply, **needed: type) -> Json:
@@ -229,12 +225,10 @@ def _object(reply: Reply, **needed: type) -> Json:
     Raises:
         ProviderError: It is none, or a needed field is missing or of another type.
     """
-    body = _decoded(reply)
-    if not isinstance(body, dict):
-        raise ProviderError("Jira: unexpected response: no object")
+    body = decoded_object(reply, _unexpected, "no object")
     for name, kind in needed.items():
         if not isinstance(body.get(name), kind):
-            raise ProviderError(f"Jira: unexpected response: {name} is missing")
+            raise _unexpected(f"{name} is missing")
     return body
 
 
@@ -244,7 +238,4 @@ def _list(reply: Reply) -> list[Json]:
     Raises:
         ProviderError: It is none.
     """
-    body = _decoded(reply)
-    if not isinstance(body, list):
-        raise ProviderError("Jira: unexpected response: no list")
-    return [each for each in body if isinstance(each, dict)]
+    return decoded_objects(reply, _unexpected, "no list")

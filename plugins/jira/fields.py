@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import Json, object_of, required_text, strings_of, text_of
+from opsorch.plugin.vendor import as_list, as_object
 from opsorch_plugins.jira.adf_write import document, plain_paragraph, to_adf
 from opsorch_plugins.jira.people import People
 
@@ -201,8 +202,8 @@ def updated(given: Json, project: str, described: Callable[[], Any]) -> Json:
         fields["description"] = document([*lead, *blocks]) if lead or blocks else None
     elif lead:
         present = described()
-        kept = present.get("content") if isinstance(present, dict) else None
-        fields["description"] = document([*lead, *(kept if isinstance(kept, list) else [])])
+        kept = as_list(as_object(present).get("content"))
+        fields["description"] = document([*lead, *kept])
     return fields
 
 

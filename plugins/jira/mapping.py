@@ -3,12 +3,12 @@
 Source: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-get
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import ZERO_TIME, vendor_time
+from opsorch.plugin.times import vendor_time
+from opsorch.plugin.vendor import as_texts, known_time_in, object_in, objects_in, text_at, text_in
 from opsorch_plugins.jira.adf_read import to_markdown
 
 FIELDS: Final = (
@@ -37,12 +37,6 @@ CATEGORY_OUT: Final[Mapping[str, str]] = {
     "indeterminate": "in_progress",
     "done": "done",
 }
-_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$", re.ASCII)
-
-
-def jira_time(value: Any) -> str:
-    """Turn Jira's time, whose offset has no colon, into UTC; what is none becomes the zero time."""
-    return vendor_time(_OFFSET.sub(r"\1:\2", value.strip()) if isinstance(value, str) else value)
 
 
 def ticket_of(issue: Json, link: Callable[[str], str], source: str, extra: list[str]) -> Json:
@@ -54,13 +48,12 @@ def ticket_of(issue: Json, link: Callable[[str], str], source: str, extra: list[
         source: Shown as ``metadata.source``.
         extra: Ids of fields that are shown as they are.
     """
-    fields = issue.get("fields")
-    fields = fields if isinstance(fields, dict) else {}
-    assignee = _inner(fields, "assignee", "accountId")
+    fields = object_in(issue, "fields")
+    assignee = text_at(fields, "assignee", "accountId")
     shown = {
         "description": _description(fields.get("description")),
         "assignees": [assignee] if assignee else [],
-        "reporter": _inner(fields, "reporter", "accountId"),
+        "reporter": text_at(fields, "reporter", "accountId"),
         "url": link(issue["key"]),
         "fields": _fields_of(fields, extra),
         "metadata": _metadata_of(issue, fields, source),
@@ -68,32 +61,30 @@ def ticket_of(issue: Json, link: Callable[[str], str], source: str, extra: list[
     return {
         "id": issue["id"],
         "key": issue["key"],
-        "title": _text(fields.get("summary")),
-        "status": _inner(fields, "status", "name"),
-        "createdAt": jira_time(fields.get("created")),
-        "updatedAt": jira_time(fields.get("updated")),
+        "title": text_in(fields, "summary"),
+        "status": text_at(fields, "status", "name"),
+        "createdAt": vendor_time(fields.get("created")),
+        "updatedAt": vendor_time(fields.get("updated")),
         **without_empty(shown),
     }
 
 
 def _fields_of(fields: Json, extra: list[str]) -> Json:
-    resolved = jira_time(fields.get("resolutiondate"))
-    status = fields.get("status")
-    category = _inner(status if isinstance(status, dict) else {}, "statusCategory", "key")
+    category = text_at(fields, "status", "statusCategory", "key")
     raw = {name: fields[name] for name in extra if fields.get(name) is not None}
     return {
         **raw,
         **without_empty(
             {
                 "statusCategory": CATEGORY_OUT.get(category, ""),
-                "priority": _inner(fields, "priority", "name"),
-                "issueType": _inner(fields, "issuetype", "name"),
-                "resolution": _inner(fields, "resolution", "name"),
-                "parent": _inner(fields, "parent", "key"),
-                "project": _inner(fields, "project", "key"),
-                "dueDate": _text(fields.get("duedate")),
-                "resolvedAt": "" if resolved == ZERO_TIME else resolved,
-                "labels": _labels(fields),
+                "priority": text_at(fields, "priority", "name"),
+                "issueType": text_at(fields, "issuetype", "name"),
+                "resolution": text_at(fields, "resolution", "name"),
+                "parent": text_at(fields, "parent", "key"),
+                "project": text_at(fields, "project", "key"),
+                "dueDate": text_in(fields, "duedate"),
+                "resolvedAt": known_time_in(fields, "resolutiondate"),
+                "labels": as_texts(fields.get("labels")),
                 "components": _names(fields, "components"),
                 "fixVersions": _names(fields, "fixVersions"),
             }
@@ -103,21 +94,21 @@ def _fields_of(fields: Json, extra: list[str]) -> Json:
 
 def _metadata_of(issue: Json, fields: Json, source: str) -> Json:
     details = [
-        {"id": _text(entry.get("id")), "name": _text(entry.get("name"))}
-        for entry in _objects(fields, "components")
+        {"id": text_in(entry, "id"), "name": text_in(entry, "name")}
+        for entry in objects_in(fields, "components")
     ]
     return without_empty(
         {
             "source": source,
-            "self": _text(issue.get("self")),
-            "assignee_name": _inner(fields, "assignee", "displayName"),
-            "reporter_name": _inner(fields, "reporter", "displayName"),
-            "priority": _inner(fields, "priority", "name"),
-            "priority_id": _inner(fields, "priority", "id"),
-            "issue_type": _inner(fields, "issuetype", "name"),
-            "issue_type_id": _inner(fields, "issuetype", "id"),
-            "issue_type_description": _inner(fields, "issuetype", "description"),
-            "labels": _labels(fields),
+            "self": text_in(issue, "self"),
+            "assignee_name": text_at(fields, "assignee", "displayName"),
+            "reporter_name": text_at(fields, "reporter", "displayName"),
+            "priority": text_at(fields, "priority", "name"),
+            "priority_id": text_at(fields, "priority", "id"),
+            "issue_type": text_at(fields, "issuetype", "name"),
+            "issue_type_id": text_at(fields, "issuetype", "id"),
+            "issue_type_description": text_at(fields, "issuetype", "description"),
+            "labels": as_texts(fields.get("labels")),
             "components": _names(fields, "components"),
             "component_details": details,
         }
@@ -128,24 +119,5 @@ def _description(value: Any) -> str:
     return value if isinstance(value, str) else to_markdown(value)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _inner(fields: Json, name: str, part: str) -> str:
-    value = fields.get(name)
-    return _text(value.get(part)) if isinstance(value, dict) else ""
-
-
-def _objects(fields: Json, name: str) -> list[Json]:
-    values = fields.get(name)
-    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
-
-
 def _names(fields: Json, name: str) -> list[str]:
-    return [found for entry in _objects(fields, name) if (found := _text(entry.get("name")))]
-
-
-def _labels(fields: Json) -> list[str]:
-    labels = fields.get("labels")
-    return [v for v in labels if isinstance(v, str)] if isinstance(labels, list) else []
+    return [found for entry in objects_in(fields, name) if (found := text_in(entry, "name"))]

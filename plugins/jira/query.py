@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin import Call
-from opsorch.plugin.payload import Json, object_of, scope_of, strings_of, text_of
+from opsorch.plugin.payload import Json, object_of, one_or_more_of, scope_of, strings_of, text_of
 from opsorch_plugins.jira.components import Components
 from opsorch_plugins.jira.jql import all_of, any_of, equals, one_of, raw_clause, text_clause
 from opsorch_plugins.jira.people import People
@@ -154,9 +154,5 @@ def _within(metadata: Mapping[str, Any]) -> str:
 
 def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
     """Return a string or a list of strings as list, blanks left out."""
-    value = metadata.get(name)
-    if isinstance(value, str):
-        given = [text_of(metadata, name, where="metadata.")]
-    else:
-        given = strings_of(metadata, name, where="metadata.")
+    given = one_or_more_of(metadata, name, where="metadata.")
     return [text.strip() for text in given if text.strip()]

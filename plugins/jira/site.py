@@ -2,12 +2,11 @@
 
 import logging
 import threading
-import urllib.parse
-from dataclasses import replace
 from typing import Final
 
 from opsorch.errors import OpsOrchError
 from opsorch.plugin import Call
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.jira.client import Jira
 from opsorch_plugins.jira.settings import Settings, is_gateway
 
@@ -35,7 +34,7 @@ class Site:
         if known is not None:
             return known
         try:
-            short = replace(call, deadline=call.deadline.within(_LOOK_UP_S))
+            short = call.within(_LOOK_UP_S)
             found = self._jira.server_info(short).get("baseUrl")
         except OpsOrchError as error:
             log.warning("jira: no links, the site's address cannot be read: %s", error.message)
@@ -48,4 +47,4 @@ class Site:
 
     def link(self, address: str, key: str) -> str:
         """Return the page of an issue, "" where the address is not known."""
-        return f"{address}/browse/{urllib.parse.quote(key, safe='')}" if address else ""
+        return f"{address}/browse/{url_part(key)}" if address else ""

@@ -15,6 +15,7 @@ from opsorch.plugin.payload import (
     text_of,
     without_empty,
 )
+from opsorch.plugin.vendor import object_in
 from opsorch_plugins.jira import fields as written
 from opsorch_plugins.jira.adf_write import document
 from opsorch_plugins.jira.change import Change, StatusChange
@@ -144,8 +145,8 @@ class JiraTickets(Provider):
         """Work out what an update has to do; reads, and writes nothing."""
 
         def described() -> Any:
-            found = self.jira.issue(issue, ["description"], call).get("fields")
-            return found.get("description") if isinstance(found, dict) else None
+            found = self.jira.issue(issue, ["description"], call)
+            return object_in(found, "fields").get("description")
 
         fields = written.updated(given, self._project, described)
         has_assignee, assignee = written.assignee_of(given, People(self.jira, call))

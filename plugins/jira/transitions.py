@@ -10,6 +10,7 @@ from typing import Any, Final
 from opsorch.errors import BadRequest
 from opsorch.observability.redact import clean_text
 from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import as_text, object_in
 
 # Source: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-workflow-status-categories/
 CATEGORY_OF: Final[Mapping[str, str]] = {
@@ -44,9 +45,9 @@ def find(status: str, transitions: Iterable[Json]) -> Found:
     wanted = _folded(status)
     category = CATEGORY_OF.get(wanted)
     tries: tuple[Callable[[Json], bool], ...] = (
-        lambda t: _folded(_target(t).get("name")) == wanted,
+        lambda t: _folded(object_in(t, "to").get("name")) == wanted,
         lambda t: _folded(t.get("name")) == wanted,
-        lambda t: category is not None and _category(_target(t)) == category,
+        lambda t: category is not None and _category(object_in(t, "to")) == category,
     )
     chosen = next((t for fits in tries for t in usable if fits(t)), None)
     # Only a transition that leaves one certain other status proves where the issue is not.
@@ -68,9 +69,9 @@ def is_in(status: str, present: Any) -> bool:
 def unreachable(status: str, transitions: Iterable[Json]) -> BadRequest:
     """Make the error of a status that no transition leads to; lists those that can be reached."""
     names = dict.fromkeys(
-        clean_text(str(_target(t).get("name")), 60)
+        clean_text(str(object_in(t, "to").get("name")), 60)
         for t in transitions
-        if t.get("isAvailable") is not False and _target(t).get("name")
+        if t.get("isAvailable") is not False and object_in(t, "to").get("name")
     )
     reachable = ", ".join(names) or "nothing"
     return BadRequest(
@@ -81,10 +82,8 @@ def unreachable(status: str, transitions: Iterable[Json]) -> BadRequest:
 
 def fields_on_screen(transition: Json) -> Mapping[str, Json]:
     """Return the fields of a transition's screen, by id."""
-    fields = transition.get("fields")
-    return (
-        {i: f for i, f in fields.items() if isinstance(f, dict)} if isinstance(fields, dict) else {}
-    )
+    fields = object_in(transition, "fields")
+    return {i: f for i, f in fields.items() if isinstance(f, dict)}
 
 
 def open_requirements(transition: Json, values: Mapping[str, Any]) -> list[str]:
@@ -106,15 +105,10 @@ def missing_fields(transition: Json, ids: Iterable[str]) -> BadRequest:
     return BadRequest(f"status: this change needs a value of {', '.join(named)}; give it in fields")
 
 
-def _target(transition: Json) -> Json:
-    target = transition.get("to")
-    return target if isinstance(target, dict) else {}
-
-
 def _category(status: Json) -> str:
     category = status.get("statusCategory")
     return str(category.get("key")) if isinstance(category, dict) else ""
 
 
 def _folded(value: Any) -> str:
-    return value.strip().casefold() if isinstance(value, str) else ""
+    return as_text(value).strip().casefold()

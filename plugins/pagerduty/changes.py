@@ -9,7 +9,7 @@ from typing import Any, Final
 from opsorch.errors import BadRequest
 from opsorch.observability.redact import clean_text
 from opsorch.plugin import Call
-from opsorch.plugin.payload import Json, object_of, required_text, text_of, word_of
+from opsorch.plugin.payload import Json, object_of, required_text, text_of, whole_of, word_of
 from opsorch_plugins.pagerduty.client import PagerDuty, checked_id
 from opsorch_plugins.pagerduty.lookups import ids_in, priority_id, unique_service
 from opsorch_plugins.pagerduty.mapping import SEVERITY_IN, STATUS_IN
@@ -121,12 +121,8 @@ def _resolution(fields: Json, status: Any) -> Json:
 
 
 def _escalation_level(fields: Json) -> Json:
-    level = fields.get("escalation_level")
-    if level is None:
-        return {}
-    if isinstance(level, bool) or not isinstance(level, int) or level < 1:
-        raise BadRequest("fields.escalation_level must be a whole number of 1 or more")
-    return {"escalation_level": level}
+    level = whole_of(fields, "escalation_level", least=1, where="fields.")
+    return {} if level is None else {"escalation_level": level}
 
 
 def _assignments(fields: Json) -> list[Json]:

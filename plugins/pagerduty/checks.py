@@ -1,37 +1,8 @@
 """What plugin.check looks at, a line each."""
 
-from collections.abc import Callable, Iterable
-from typing import Final
-
-from opsorch.errors import AuthFailed, OpsOrchError, ProviderError
-from opsorch.plugin import Call, Check
+from opsorch.errors import AuthFailed, ProviderError
+from opsorch.plugin import Call
 from opsorch_plugins.pagerduty.client import PagerDuty
-
-# After these the next look would fail, too, but only when its time is up.
-_END_OF_CHECKS: Final = frozenset({"upstream_unreachable", "upstream_timeout", "rate_limited"})
-
-Look = tuple[str, str, Callable[[], str]]
-
-
-def looked_at(looks: Iterable[Look]) -> list[Check]:
-    """Take looks one after another, until PagerDuty does not answer.
-
-    Args:
-        looks: Name of the check, OAuth scope that it needs, and what to do: returns the message
-            of success, or raises.
-    """
-    checks: list[Check] = []
-    for name, scope, look in looks:
-        try:
-            checks.append(Check(name, ok=True, message=look()))
-        except AuthFailed as error:
-            words = f"{error.message} This look needs {scope}."
-            checks.append(Check(name, ok=False, message=words))
-        except OpsOrchError as error:
-            checks.append(Check(name, ok=False, message=error.message))
-            if error.code in _END_OF_CHECKS:
-                break
-    return checks
 
 
 def list_is_readable(pagerduty: PagerDuty, key: str, call: Call) -> str:

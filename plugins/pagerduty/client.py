@@ -17,11 +17,13 @@ from opsorch.errors import (
     RateLimited,
     UpstreamTimeout,
 )
-from opsorch.observability.redact import Redactor, clean_text
+from opsorch.observability.redact import Redactor
 from opsorch.plugin import Call
-from opsorch.plugin.http import Dialect, HeaderAuth, Reply, Upstream, retry_after
+from opsorch.plugin.http import PROXY_STATUSES, Dialect, HeaderAuth, Reply, Upstream, retry_after
+from opsorch.plugin.outcome import telling
 from opsorch.plugin.payload import Json
-from opsorch_plugins.pagerduty.mapping import object_in, text_in
+from opsorch.plugin.reply import answered, decoded_object, seconds_of
+from opsorch.plugin.vendor import object_in, text_in
 from opsorch_plugins.pagerduty.settings import Settings
 
 log = logging.getLogger("opsorch.plugin")
@@ -37,9 +39,6 @@ _SCHEMES: Final = {"token": "Token token=", "bearer": "Bearer "}
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
 _BAD_ID: Final = "must be a PagerDuty id: 1 to 32 letters and digits"
 _DEFAULT_WAIT_S: Final = 30.0
-# After these a proxy, not the API, may have answered a request that was carried out.
-_UNKNOWN_WRITES: Final = frozenset({408, 502, 503, 504})
-_MAYBE: Final = "The request may have taken effect."
 # Sources: https://developer.pagerduty.com/docs/errors; the two faults of the From header as users
 # met them: https://github.com/dropbox/pygerduty/pull/64 (1008) and
 # https://github.com/quintoandar/airflow-pagerduty-plugin/issues/1 (2016)
@@ -90,11 +89,8 @@ def wait_of(reply: Reply) -> float | None:
 
     Source: https://support.pagerduty.com/docs/rest-api-rate-limits
     """
-    try:
-        seconds = float(reply.headers.get("ratelimit-reset") or "")
-    except ValueError:
-        return retry_after(reply)
-    return max(0.0, seconds) if math.isfinite(seconds) else retry_after(reply)
+    seconds = seconds_of(reply.headers.get("ratelimit-reset"))
+    return retry_after(reply) if seconds is None else seconds
 
 
 def _names_no_user(reply: Reply) -> bool:
@@ -109,8 +105,7 @@ def _classify(redact: Redactor, address: str) -> Callable[[Reply], OpsOrchError 
     """Make the judge of error replies; its words are clean before they are cut."""
 
     def told_by(reply: Reply) -> str:
-        words = clean_text(redact(error_text(reply) or ""))
-        return f"PagerDuty answered HTTP {reply.status}" + (f": {words}" if words else "")
+        return answered("PagerDuty", reply, error_text(reply), redact)
 
     def judge(reply: Reply) -> OpsOrchError | None:
         if reply.status in (401, 403):
@@ -151,7 +146,7 @@ class PagerDuty:
                 classify=_classify(redact, urllib.parse.urlsplit(base_url).netloc),
                 wait=wait_of,
                 default_wait_s=_DEFAULT_WAIT_S,
-                unknown_writes=_UNKNOWN_WRITES,
+                unknown_writes=PROXY_STATUSES,
                 same_host_redirects=True,
             ),
             auth=HeaderAuth({"Authorization": f"{scheme}{settings['apiToken'].reveal()}"}),
@@ -203,8 +198,7 @@ class PagerDuty:
                 raise
             raise NotFound(f"PagerDuty has no incident {wanted}") from exc
         except OpsOrchError as error:
-            if error.outcome_unknown and _MAYBE not in error.message:
-                error.message = f"{error.message.rstrip('.')}. {_MAYBE}"
+            telling(error)
             raise
         if not 200 <= reply.status < 300:
             raise _unexpected(f"HTTP {reply.status}", reply)
@@ -292,16 +286,9 @@ def object_of_reply(reply: Reply, key: str) -> Json:
 
 
 def _decoded(reply: Reply) -> Json:
-    try:
-        body = reply.json()
-    except ProviderError as exc:
-        raise _unexpected(exc.message, reply) from exc
-    if not isinstance(body, dict):
-        raise _unexpected("it is no object", reply)
-    return body
+    return decoded_object(reply, lambda why: _unexpected(why, reply))
 
 
 def _unexpected(why: str, reply: Reply) -> ProviderError:
-    maybe = f" {_MAYBE}" if reply.wrote else ""
-    text = f"PagerDuty gave an unexpected response: {why}. Check apiURL.{maybe}"
-    return ProviderError(text, outcome_unknown=reply.wrote)
+    text = f"PagerDuty gave an unexpected response: {why}. Check apiURL."
+    return telling(ProviderError(text, outcome_unknown=reply.wrote))

@@ -16,6 +16,7 @@ from opsorch.plugin.payload import (
     words_of,
 )
 from opsorch.plugin.times import given_time
+from opsorch.plugin.vendor import object_in, text_in
 from opsorch_plugins.pagerduty.client import PagerDuty
 from opsorch_plugins.pagerduty.lookups import ids_in, matching_ids
 from opsorch_plugins.pagerduty.mapping import (
@@ -23,9 +24,7 @@ from opsorch_plugins.pagerduty.mapping import (
     STATUS_IN,
     Reading,
     incident_of,
-    object_in,
     priority_severity,
-    text_in,
 )
 
 DEFAULT_LIMIT: Final = 100
@@ -132,10 +131,7 @@ def _window_of(metadata: Json, statuses: list[str]) -> list[tuple[str, str]]:
 
 
 def _time_of(metadata: Json, name: str) -> str:
-    try:
-        given = given_time(metadata, name)
-    except BadRequest as exc:
-        raise BadRequest(f"metadata.{exc.message}") from exc
+    given = given_time(metadata, name, where="metadata.")
     return str(metadata[name]).strip() if given else ""
 
 

@@ -1,22 +1,20 @@
 """The incident provider."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, ClassVar, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
+from opsorch.plugin.checks import Look, looked_at
 from opsorch.plugin.payload import Json, id_of, input_of
 from opsorch.plugin.times import now
+from opsorch.plugin.vendor import text_in
 from opsorch_plugins.pagerduty.changes import changed_incident, new_incident
-from opsorch_plugins.pagerduty.checks import (
-    list_is_readable,
-    looked_at,
-    service_exists,
-    user_exists,
-)
+from opsorch_plugins.pagerduty.checks import list_is_readable, service_exists, user_exists
 from opsorch_plugins.pagerduty.client import PagerDuty, checked_id, object_of_reply
 from opsorch_plugins.pagerduty.filters import filter_of
-from opsorch_plugins.pagerduty.mapping import Reading, incident_of, text_in
+from opsorch_plugins.pagerduty.mapping import Reading, incident_of
 from opsorch_plugins.pagerduty.settings import INCIDENT_CONFIG
 from opsorch_plugins.pagerduty.timeline_mapping import note_of, timeline_of
 
@@ -51,20 +49,16 @@ class PagerDutyIncidents(Provider):
         if parameters is None:
             return []
         here = asked.filters_here(self._reading)
-        found: list[Json] = []
-        for raw in self.pagerduty.items(
+        listed = self.pagerduty.items(
             "/incidents",
             "incidents",
             call,
             params=parameters,
             most=MAX_SCANNED if here else asked.limit,
             whole_pages=here,
-        ):
-            if asked.fits(raw, self._reading):
-                found.append(incident_of(raw, self._reading))
-            if len(found) == asked.limit:
-                break
-        return found
+        )
+        fitting = (raw for raw in listed if asked.fits(raw, self._reading))
+        return [incident_of(raw, self._reading) for raw in islice(fitting, asked.limit)]
 
     @rpc("incident.list")
     def list_all(self, payload: Json, call: Call) -> list[Json]:
@@ -155,13 +149,17 @@ class PagerDutyIncidents(Provider):
         service, email = settings["serviceID"], settings["fromEmail"]
         return looked_at(
             [
-                (
+                Look(
                     "incidents",
-                    "incidents.read",
                     lambda: list_is_readable(pagerduty, "incidents", call),
+                    needs="incidents.read",
                 ),
-                ("serviceID", "services.read", lambda: service_exists(pagerduty, service, call)),
-                ("fromEmail", "users.read", lambda: user_exists(pagerduty, email, call)),
+                Look(
+                    "serviceID",
+                    lambda: service_exists(pagerduty, service, call),
+                    needs="services.read",
+                ),
+                Look("fromEmail", lambda: user_exists(pagerduty, email, call), needs="users.read"),
             ]
         )
 

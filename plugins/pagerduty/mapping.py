@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import ZERO_TIME, vendor_time
+from opsorch.plugin.vendor import known_time_in, object_in, objects_in, text_in, time_in
 
 # Source: https://developer.pagerduty.com/api-reference/9d0b4b12e36f9-list-incidents (statuses[])
 STATUS_IN: Final[Mapping[str, str]] = {
@@ -79,34 +79,6 @@ class Reading:
 
     source: str
     by_priority: bool = True
-
-
-def text_in(raw: Any, *names: str) -> str:
-    """Return the first of the named fields that is text and not empty, else ""."""
-    if isinstance(raw, Mapping):
-        for name in names:
-            value = raw.get(name)
-            if isinstance(value, str) and value:
-                return value
-    return ""
-
-
-def object_in(raw: Any, name: str) -> Json:
-    """Return a field that is an object, else {}."""
-    value = raw.get(name) if isinstance(raw, Mapping) else None
-    return value if isinstance(value, dict) else {}
-
-
-def objects_in(raw: Any, name: str) -> list[Json]:
-    """Return the objects in a field that is a list, else []."""
-    value = raw.get(name) if isinstance(raw, Mapping) else None
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def time_in(raw: Any, *names: str) -> str:
-    """Return the first of the named fields that is a time, in UTC, else the zero time."""
-    found = (vendor_time(raw.get(name)) for name in names)
-    return next((time for time in found if time != ZERO_TIME), ZERO_TIME)
 
 
 def name_of(raw: Any) -> str:
@@ -187,8 +159,8 @@ def _metadata_of(raw: Json, reading: Reading) -> Json:
             "service_id": text_in(service, "id"),
             "service_url": text_in(service, "html_url"),
             "html_url": text_in(raw, "html_url"),
-            "last_status_change_at": _time_or_none(raw, "last_status_change_at"),
-            "resolved_at": _time_or_none(raw, "resolved_at"),
+            "last_status_change_at": known_time_in(raw, "last_status_change_at"),
+            "resolved_at": known_time_in(raw, "resolved_at"),
             "escalation_policy": reference_of(raw.get("escalation_policy")),
             "incident_number": raw.get("incident_number"),
             "priority_id": text_in(object_in(raw, "priority"), "id"),
@@ -210,11 +182,6 @@ def _assignments_of(raw: Json) -> list[Json]:
     return [found for found in map(without_empty, shapes) if found]
 
 
-def _time_or_none(raw: Json, name: str) -> str | None:
-    time = time_in(raw, name)
-    return None if time == ZERO_TIME else time
-
-
 def service_of(raw: Json, source: str) -> Json:
     """Turn a service of PagerDuty, whatever it lacks, into ours."""
     metadata = {
@@ -226,8 +193,8 @@ def service_of(raw: Json, source: str) -> Json:
         "alert_creation": text_in(raw, "alert_creation"),
         "escalation_policy": reference_of(raw.get("escalation_policy")),
         "teams": [team for team in map(reference_of, objects_in(raw, "teams")) if team],
-        "created_at": _time_or_none(raw, "created_at"),
-        "last_incident_timestamp": _time_or_none(raw, "last_incident_timestamp"),
+        "created_at": known_time_in(raw, "created_at"),
+        "last_incident_timestamp": known_time_in(raw, "last_incident_timestamp"),
     }
     shape = {
         "url": text_in(raw, "html_url"),

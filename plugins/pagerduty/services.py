@@ -4,13 +4,23 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from opsorch.errors import BadRequest, NotFound
+from opsorch.errors import NotFound
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
-from opsorch.plugin.payload import Json, limit_of, object_of, scope_of, strings_of, text_of
-from opsorch_plugins.pagerduty.checks import list_is_readable, looked_at
+from opsorch.plugin.checks import Look, looked_at
+from opsorch.plugin.payload import (
+    Json,
+    limit_of,
+    object_of,
+    scope_of,
+    string_map_of,
+    strings_of,
+    text_of,
+)
+from opsorch.plugin.vendor import objects_in
+from opsorch_plugins.pagerduty.checks import list_is_readable
 from opsorch_plugins.pagerduty.client import PagerDuty, checked_id
 from opsorch_plugins.pagerduty.lookups import ids_in, matching_ids
-from opsorch_plugins.pagerduty.mapping import name_of, objects_in, service_of, tags_of, team_names
+from opsorch_plugins.pagerduty.mapping import name_of, service_of, tags_of, team_names
 from opsorch_plugins.pagerduty.settings import SERVICE_CONFIG
 
 DEFAULT_LIMIT: Final = 100
@@ -63,10 +73,10 @@ class PagerDutyServices(Provider):
 
     def check(self, call: Call) -> list[Check]:
         """Read a service."""
-        look = (
+        look = Look(
             "services",
-            "services.read",
             lambda: list_is_readable(self.pagerduty, "services", call),
+            needs="services.read",
         )
         return looked_at([look])
 
@@ -112,9 +122,7 @@ def _tests_of(payload: Json) -> list[Test]:
     if service:
         exact = service.casefold()
         tests.append(lambda raw: name_of(raw).casefold() == exact or raw.get("id") == service)
-    tags = object_of(payload, "tags")
-    if not all(isinstance(value, str) for value in tags.values()):
-        raise BadRequest("tags must be an object of strings")
+    tags = string_map_of(payload, "tags")
     if tags:
         tests.append(lambda raw: all(_has_tag(raw, tag, value) for tag, value in tags.items()))
     return tests

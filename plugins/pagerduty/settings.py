@@ -14,6 +14,7 @@ from opsorch.plugin.config import (
     number,
     text,
     url,
+    visible_ascii,
 )
 from opsorch_plugins.pagerduty.mapping import SEVERITIES, SEVERITY_IN
 
@@ -39,8 +40,7 @@ _IGNORED: Final = Kind(lambda value: None, {})
 
 _TOKEN = Field(
     "apiToken",
-    # A header cannot carry anything else, and the error of trying would show the value.
-    text(r"[\x21-\x7e]+", "must be visible ASCII characters"),
+    visible_ascii(),
     required=True,
     aliases=("apiKey", "api_token", "token"),
     secret=True,

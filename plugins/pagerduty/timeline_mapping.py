@@ -4,11 +4,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opsorch.errors import BadRequest
 from opsorch.observability.redact import clean_text
-from opsorch.plugin.payload import Json, object_of, text_of, without_empty
-from opsorch.plugin.times import format_time, given_time
-from opsorch_plugins.pagerduty.mapping import object_in, text_in, time_in
+from opsorch.plugin.payload import Json, body_and_author, text_of, without_empty
+from opsorch.plugin.times import format_time, given_time, time_order
+from opsorch.plugin.vendor import object_in, text_in, time_in
 
 _SUFFIX: Final = "_log_entry"
 # A note whose time is this near to now is a note of now.
@@ -36,8 +35,7 @@ _KINDS: Final[Mapping[str, str]] = {
 def timeline_of(entries: list[Json], incident_id: str) -> list[Json]:
     """Turn log entries, which come newest first, into a timeline, oldest first."""
     timeline = [entry_of(entry, incident_id) for entry in reversed(entries)]
-    # Without its Z, a time with a fraction sorts behind the same time without one.
-    return sorted(timeline, key=lambda entry: str(entry["at"]).removesuffix("Z"))
+    return sorted(timeline, key=lambda entry: time_order(entry["at"]))
 
 
 def entry_of(raw: Json, incident_id: str) -> Json:
@@ -93,14 +91,11 @@ def note_of(entry: Mapping[str, Any], now: datetime.datetime) -> str:
     Raises:
         BadRequest: The body is blank, or a field does not fit.
     """
-    content = text_of(entry, "body")
-    if not content.strip():
-        raise BadRequest("body is required")
+    content, author = body_and_author(entry)
     kind = clean_text(text_of(entry, "kind"), 60)
     if kind and kind.casefold() != "note":
         content = f"[{kind}] {content}"
-    moment = given_time(dict(entry), "at")
+    moment = given_time(entry, "at")
     if moment is not None and abs((moment - now).total_seconds()) > BACKDATED_S:
         content = f"{format_time(moment)} {content}"
-    author = clean_text(text_of(object_of(entry, "actor"), "name", where="actor."), 200)
     return f"{content}\nby {author}" if author else content

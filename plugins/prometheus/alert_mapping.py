@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import ZERO_TIME, vendor_time
+from opsorch.plugin.times import time_order, vendor_time
+from opsorch.plugin.vendor import as_list, as_objects, known_time_in, object_in, objects_in
 from opsorch_plugins.prometheus.filters import Severities
-from opsorch_plugins.prometheus.mapping import SOURCE
+from opsorch_plugins.prometheus.mapping import SOURCE, texts_of
 
 # States that are not named stay as they are.
 STATUS_OF_STATE: Final[Mapping[str, str]] = {
@@ -55,21 +56,20 @@ def is_alert(entry: Any) -> bool:
 
 def alert_of(entry: Json, reading: Reading) -> Json:
     """Turn one alert of Alertmanager into ours; ``is_alert`` has passed it."""
-    status = entry.get("status") if isinstance(entry.get("status"), dict) else {}
-    state = str((status or {}).get("state") or "")
-    ends_at = vendor_time(entry.get("endsAt"))
+    status = object_in(entry, "status")
+    state = str(status.get("state") or "")
     return {
         **_common(entry["fingerprint"], entry, reading),
         "status": STATUS_OF_STATE.get(state, state),
         "createdAt": vendor_time(entry.get("startsAt")),
         "updatedAt": vendor_time(entry.get("updatedAt")),
-        **without_empty({"fields": _fields(entry, status or {})}),
+        **without_empty({"fields": _fields(entry, status)}),
         "metadata": without_empty(
             {
                 "source": SOURCE,
                 "fingerprint": entry["fingerprint"],
                 "state": state,
-                "endsAt": "" if ends_at == ZERO_TIME else ends_at,
+                "endsAt": known_time_in(entry, "endsAt"),
                 "generatorURL": entry.get("generatorURL"),
             }
         ),
@@ -116,26 +116,19 @@ def _is_link(text: str | None) -> bool:
     return bool(text) and str(text).lower().startswith(("http://", "https://"))
 
 
-def texts_of(given: Any) -> dict[str, str]:
-    """Read an object of strings; whatever is none is empty."""
-    return {str(k): str(v) for k, v in given.items()} if isinstance(given, dict) else {}
-
-
 def _strings(given: Any) -> list[str]:
-    return [str(item) for item in given] if isinstance(given, list) else []
+    return [str(item) for item in as_list(given)]
 
 
 def _receivers(given: Any) -> list[str]:
-    entries = given if isinstance(given, list) else []
-    return [str(entry["name"]) for entry in entries if isinstance(entry, dict) and "name" in entry]
+    return [str(entry["name"]) for entry in as_objects(given) if "name" in entry]
 
 
 def ungrouped(groups: Iterable[Any]) -> list[Json]:
     """List the alerts of groups, each once, with the labels of its first group."""
     found: dict[str, Json] = {}
     for group in groups:
-        alerts = group.get("alerts") if isinstance(group, dict) else None
-        for entry in alerts if isinstance(alerts, list) else []:
+        for entry in objects_in(group, "alerts"):
             if is_alert(entry):
                 with_group = {**entry, "groupLabels": group.get("labels")}
                 found.setdefault(entry["fingerprint"], with_group)
@@ -146,13 +139,12 @@ def silence_of(given: Any) -> Json | None:
     """Return what people want to know of a silence, or None where it is none."""
     if not isinstance(given, dict) or not given.get("id"):
         return None
-    ends_at = vendor_time(given.get("endsAt"))
     return without_empty(
         {
             "id": str(given["id"]),
             "comment": given.get("comment"),
             "createdBy": given.get("createdBy"),
-            "endsAt": "" if ends_at == ZERO_TIME else ends_at,
+            "endsAt": known_time_in(given, "endsAt"),
         }
     )
 
@@ -204,6 +196,6 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
 
 
 def newest_first(alerts: Sequence[Json]) -> list[Json]:
-    """Sort by start, newest first, then by id. Fractions of any length compare as text."""
+    """Sort by start, newest first, then by id."""
     by_id = sorted(alerts, key=lambda alert: str(alert["id"]))
-    return sorted(by_id, key=lambda alert: str(alert["createdAt"]).rstrip("Z"), reverse=True)
+    return sorted(by_id, key=lambda alert: time_order(alert["createdAt"]), reverse=True)

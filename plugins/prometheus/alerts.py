@@ -2,7 +2,6 @@
 
 import logging
 import re
-import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -10,20 +9,21 @@ from opsorch.errors import NotFound, OpsOrchError, ProviderError
 from opsorch.observability.redact import clean_text, redactor_for
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.connection import without_userinfo
-from opsorch.plugin.payload import Json, id_of, limit_of, object_of
+from opsorch.plugin.payload import Json, flag_of, id_of, limit_of, object_of
+from opsorch.plugin.urls import url_part
+from opsorch.plugin.vendor import as_object
 from opsorch_plugins.prometheus.alert_mapping import (
     Reading,
     alert_of,
     is_alert,
     newest_first,
     silence_of,
-    texts_of,
     ungrouped,
 )
-from opsorch_plugins.prometheus.client import Alertmanager, Parameters, part_of
-from opsorch_plugins.prometheus.expression import flag_of
+from opsorch_plugins.prometheus.client import Alertmanager, Parameters
 from opsorch_plugins.prometheus.filters import FLAGS, AlertFilter, Severities, filter_of
 from opsorch_plugins.prometheus.links import alert_link
+from opsorch_plugins.prometheus.mapping import texts_of
 from opsorch_plugins.prometheus.pending import PendingAlerts
 from opsorch_plugins.prometheus.settings import (
     ALERT_CONFIG,
@@ -70,7 +70,8 @@ class PrometheusAlerts(Provider):
         """
         asked = filter_of(payload, self.settings, self._severities)
         metadata = object_of(payload, "metadata")
-        grouped, with_silences = flag_of(metadata, "groups"), flag_of(metadata, "silences")
+        grouped = flag_of(metadata, "groups", where="metadata.")
+        with_silences = flag_of(metadata, "silences", where="metadata.")
         limit = limit_of(payload, default=MAX_ALERTS, most=MAX_ALERTS)
         if asked.matches_nothing:
             return []
@@ -110,14 +111,14 @@ class PrometheusAlerts(Provider):
         """Ask each member for its version; the same reply holds its configuration file."""
         members = self.alertmanager.members
         return [
-            self._checked(i, member.address, part_of(call, 1 / (len(members) - i)))
+            self._checked(i, member.address, call.within_share(1 / (len(members) - i)))
             for i, member in enumerate(members)
         ]
 
     def _checked(self, index: int, address: str, call: Call) -> Check:
         try:
             body = self.alertmanager.get_from(index, "/api/v2/status", [], call)
-            about = texts_of(body.get("versionInfo") if isinstance(body, dict) else None)
+            about = texts_of(as_object(body).get("versionInfo"))
         except OpsOrchError as error:
             return Check("alertmanager", ok=False, message=error.message)
         known = clean_text(about.get("version", "of unknown version"), 60)
@@ -141,7 +142,7 @@ class PrometheusAlerts(Provider):
 
     def _add_silences(self, alerts: Iterable[Json], call: Call) -> None:
         """Add who silenced an alert, why and until when, as far as it can be had in time."""
-        silences = self._silences(alerts, part_of(call, 0.5))
+        silences = self._silences(alerts, call.within_share(0.5))
         for alert in alerts:
             found = [silences[i] for i in _silenced_by(alert) if i in silences]
             if found:
@@ -151,7 +152,7 @@ class PrometheusAlerts(Provider):
         ids = dict.fromkeys(i for alert in alerts for i in _silenced_by(alert))
         found: dict[str, Json] = {}
         for silence_id in list(ids)[:MAX_SILENCES]:
-            path = f"/api/v2/silence/{urllib.parse.quote(silence_id, safe='')}"
+            path = f"/api/v2/silence/{url_part(silence_id)}"
             try:
                 silence = silence_of(self.alertmanager.get(path, [], call))
             except OpsOrchError as error:

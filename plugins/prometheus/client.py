@@ -4,7 +4,7 @@ import logging
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
@@ -20,8 +20,14 @@ from opsorch.errors import (
 )
 from opsorch.observability.redact import MASK, Redactor, clean_text
 from opsorch.plugin import Call
-from opsorch.plugin.connection import basic_auth, connection_of, without_userinfo
-from opsorch.plugin.http import NO_AUTH, Dialect, HeaderAuth, Reply, Upstream
+from opsorch.plugin.connection import (
+    bearer_auth,
+    connection_of,
+    user_auth,
+    without_userinfo,
+)
+from opsorch.plugin.http import Dialect, Reply, Upstream
+from opsorch.plugin.vendor import as_list, as_object
 from opsorch_plugins.prometheus.settings import Settings
 
 log = logging.getLogger("opsorch.plugin")
@@ -117,8 +123,7 @@ def _classify(vendor: str) -> Callable[[Reply], OpsOrchError | None]:
 
 
 def _error_type(reply: Reply) -> str:
-    body = reply.json_or_none()
-    return str(body.get("errorType")) if isinstance(body, dict) else ""
+    return str(as_object(reply.json_or_none()).get("errorType"))
 
 
 def _dialect(vendor: str) -> Dialect:
@@ -146,12 +151,10 @@ def _upstream(address: str, vendor: str, settings: Settings, redact: Redactor) -
 def _auth(settings: Settings, userinfo: tuple[str, str] | None) -> requests.auth.AuthBase:
     """Choose the credentials; configured ones win over those in the URL."""
     if settings["bearerToken"]:
-        return HeaderAuth({"Authorization": f"Bearer {settings['bearerToken'].reveal()}"})
+        return bearer_auth(settings["bearerToken"])
     if settings["bearerTokenFile"]:
         return TokenFileAuth(settings["bearerTokenFile"])
-    if settings["username"]:
-        return basic_auth(settings["username"], settings["password"].reveal())
-    return basic_auth(*userinfo) if userinfo else NO_AUTH
+    return user_auth(settings, userinfo)
 
 
 def _found(reply: Reply, upstream: Upstream, field: str) -> Reply:
@@ -207,7 +210,7 @@ class Prometheus:
             OpsOrchError: It says "error", or is no envelope.
         """
         body = reply.json()
-        status = body.get("status") if isinstance(body, dict) else None
+        status = as_object(body).get("status")
         if status == "error":
             words = clean_text(self.upstream.redact(str(body.get("error") or "no reason given")))
             error_type = ERROR_OF_TYPE.get(str(body.get("errorType")), ProviderError)
@@ -220,8 +223,7 @@ class Prometheus:
 
 
 def _strings(body: Mapping[str, Any], name: str) -> list[str]:
-    values = body.get(name)
-    return [str(value) for value in values] if isinstance(values, list) else []
+    return [str(value) for value in as_list(body.get(name))]
 
 
 class Alertmanager:
@@ -250,7 +252,9 @@ class Alertmanager:
         for tried in range(count):
             index = (first + tried) % count
             try:
-                body = self.get_from(index, path, parameters, part_of(call, 1 / (count - tried)))
+                body = self.get_from(
+                    index, path, parameters, call.within_share(1 / (count - tried))
+                )
             except ProviderError as failed:
                 if tried == count - 1 or isinstance(failed, AuthFailed | InvalidConfig):
                     raise
@@ -266,8 +270,3 @@ class Alertmanager:
         member = self.members[index]
         reply = member.get(path, call, params=list(parameters), accept=_MISSING)
         return _found(reply, member, "alertmanagerURL").json()
-
-
-def part_of(call: Call, share: float) -> Call:
-    """Return the call with a share, up to 1, of the time that it has left."""
-    return replace(call, deadline=call.deadline.within(call.deadline.remaining() * share))

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import (
     Json,
+    filters_of,
     object_of,
-    objects_of,
     scope_of,
     strings_of,
     text_of,
@@ -100,8 +100,7 @@ def _refuse_raw(settings: Settings) -> None:
 
 
 def _selected(metric: str, payload: Json, settings: Settings) -> str:
-    given = objects_of(object_of(payload, "expression"), "filters", where="expression.")
-    filters = [matcher_of(entry, f"expression.filters[{i}]") for i, entry in enumerate(given)]
+    filters = [matcher_of(*one) for one in filters_of(object_of(payload, "expression"))]
     if not metric and not any(matcher.excludes_empty for matcher in filters):
         raise BadRequest(
             "expression.metricName is required where no filter refuses the empty value"
@@ -138,15 +137,3 @@ def _aggregated(expression: Json, inner: str) -> str:
     opening = word_of(AGGREGATIONS, word, "expression.aggregation")
     grouping = f" by ({','.join(map(label_text, labels))})" if labels else ""
     return f"{opening}{inner}){grouping}"
-
-
-def flag_of(metadata: Mapping[str, Any], name: str) -> bool:
-    """Return a yes-or-no key of the metadata, False where absent.
-
-    Raises:
-        BadRequest: It is neither true nor false.
-    """
-    value = metadata.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"metadata.{name} must be true or false")
-    return bool(value)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.payload import Json, object_of, scope_of, strings_of, text_of, words_of
+from opsorch.plugin.vendor import object_in
 from opsorch_plugins.prometheus.promql import CLASSIC_LABEL, Matcher, re2_literal, utf8
 from opsorch_plugins.prometheus.settings import Settings, label_names
 
@@ -126,8 +127,7 @@ class AlertFilter:
 
     def fits(self, alert: Mapping[str, Any]) -> bool:
         """Tell whether an alert of Alertmanager is meant, as far as its parameters cannot say."""
-        status = alert.get("status")
-        status = status if isinstance(status, dict) else {}
+        status = object_in(alert, "status")
         if self.statuses and not any(wanted.fits(status) for wanted in self.statuses):
             return False
         return self.finds(alert)

@@ -6,6 +6,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Final
 
+from opsorch.plugin.urls import url_part
 from opsorch_plugins.prometheus.filters import filter_text
 from opsorch_plugins.prometheus.window import Window
 
@@ -46,4 +47,4 @@ def alert_link(base: str, labels: Mapping[str, str]) -> str:
 
 def _alert_link(base: str, labels: Mapping[str, str]) -> str:
     matchers = ",".join(filter_text(name, "=", labels[name]) for name in sorted(labels))
-    return f"{base}/#/alerts?{_STATES}&filter={urllib.parse.quote(f'{{{matchers}}}', safe='')}"
+    return f"{base}/#/alerts?{_STATES}&filter={url_part(f'{{{matchers}}}')}"

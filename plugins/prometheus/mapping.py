@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest, ProviderError
 from opsorch.plugin.payload import Json, without_empty
-from opsorch.plugin.times import from_epoch
+from opsorch.plugin.times import epoch_time
+from opsorch.plugin.vendor import as_list, as_object, as_objects
 
 MAX_EXEMPLARS: Final = 50
 SOURCE: Final = "prometheus"
@@ -57,6 +58,11 @@ class Frame:
     max_series: int
 
 
+def texts_of(given: Any) -> dict[str, str]:
+    """Read an object of strings; whatever is none is empty."""
+    return {str(k): str(v) for k, v in as_object(given).items()}
+
+
 def series_of(data: Any, frame: Frame) -> list[Json]:
     """Turn the data of a query into series.
 
@@ -73,15 +79,14 @@ def series_of(data: Any, frame: Frame) -> list[Json]:
 
 def _entries(data: Any) -> list[Json]:
     """Bring every result type into the form of a matrix."""
-    kind = data.get("resultType") if isinstance(data, dict) else None
-    result = data.get("result") if isinstance(data, dict) else None
+    kind, result = as_object(data).get("resultType"), as_object(data).get("result")
     if kind == "string":
         raise BadRequest("the query is a string; a metric query must yield numbers")
     if not isinstance(result, list) or kind not in ("matrix", "vector", "scalar"):
         raise ProviderError("Prometheus' answer holds no result of a query")
     if kind == "scalar":
         return [{"metric": {}, "values": [result]}]
-    entries = [entry for entry in result if isinstance(entry, dict)]
+    entries = as_objects(result)
     return entries if kind == "matrix" else [_as_matrix(entry) for entry in entries]
 
 
@@ -96,8 +101,7 @@ def _as_matrix(entry: Json) -> Json:
 def _series(
     entry: Json, frame: Frame, more: Mapping[str, Any], stamps: Callable[[Any], str | None]
 ) -> Json:
-    given = entry.get("metric")
-    labels = {str(k): str(v) for k, v in given.items()} if isinstance(given, dict) else {}
+    labels = texts_of(entry.get("metric"))
     name = labels.pop("__name__", frame.name)
     points, dropped, native = _points(entry, stamps)
     metadata = without_empty(
@@ -119,15 +123,8 @@ class _Stamps:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             return None
         if seconds not in self._written:
-            self._written[seconds] = _time_of(seconds)
+            self._written[seconds] = epoch_time(seconds)
         return self._written[seconds]
-
-
-def _time_of(seconds: float) -> str | None:
-    try:
-        return from_epoch(seconds)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _points(
@@ -141,7 +138,7 @@ def _points(
     for sample in (histograms if native else values) or []:
         stamp, text = _sample(sample)
         if native:
-            text = text.get("count") if isinstance(text, dict) else None
+            text = as_object(text).get("count")
         time, value = stamps(stamp), number_of(text)
         fault = "invalid" if time is None or value is None else _unfit(value)
         if fault:
@@ -177,7 +174,7 @@ def attach_exemplars(series: Sequence[Json], data: Any, stamps: Any = None) -> N
 
     A series of an aggregation stands for every series that has all of its labels.
     """
-    groups = [group for group in (data if isinstance(data, list) else []) if _is_group(group)]
+    groups = [group for group in as_list(data) if _is_group(group)]
     written = stamps or _Stamps()
     for one in series:
         own = one["labels"].items()
@@ -199,8 +196,7 @@ def _is_group(group: Any) -> bool:
 def _exemplar(given: Any, stamps: Callable[[Any], str | None]) -> Json | None:
     if not isinstance(given, dict):
         return None
-    labels = given.get("labels")
-    labels = {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
+    labels = texts_of(given.get("labels"))
     time, value = stamps(given.get("timestamp")), number_of(given.get("value"))
     if time is None or value is None or _unfit(value):
         return None
@@ -218,14 +214,14 @@ class Catalogue:
     @classmethod
     def of(cls, data: Any) -> "Catalogue":
         """Read the endpoint's data; whatever is no object counts as empty."""
-        return cls(data if isinstance(data, dict) else {})
+        return cls(as_object(data))
 
     def about(self, name: str) -> list[Json]:
         """Return the entries of a metric, or of the metric that it is a part of."""
         for candidate in (name, *_without_part(name)):
             found = self.entries.get(candidate)
             if isinstance(found, list) and found:
-                return [entry for entry in found if isinstance(entry, dict)]
+                return as_objects(found)
         return []
 
 

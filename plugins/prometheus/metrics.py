@@ -6,19 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from opsorch.errors import BadRequest, OpsOrchError, ProviderError
+from opsorch.errors import OpsOrchError, ProviderError
 from opsorch.observability.redact import redactor_for
 from opsorch.plugin import Call, Check, ConfigSpec, Provider, rpc
 from opsorch.plugin.connection import without_userinfo
-from opsorch.plugin.payload import Json, object_of, scope_of
+from opsorch.plugin.payload import Json, flag_of, object_of, scope_of, whole_of
 from opsorch.plugin.times import now
-from opsorch_plugins.prometheus.client import Answer, Parameters, Prometheus, part_of
-from opsorch_plugins.prometheus.expression import (
-    Expression,
-    expression_of,
-    flag_of,
-    scope_selector,
-)
+from opsorch_plugins.prometheus.client import Answer, Parameters, Prometheus
+from opsorch_plugins.prometheus.expression import Expression, expression_of, scope_selector
 from opsorch_plugins.prometheus.links import graph_link
 from opsorch_plugins.prometheus.mapping import (
     SOURCE,
@@ -66,11 +61,11 @@ class PrometheusMetrics(Provider):
             BadRequest: The query does not fit, here or by Prometheus' own word.
         """
         metadata = object_of(payload, "metadata")
-        instant = flag_of(metadata, "instant")
+        instant = bool(flag_of(metadata, "instant", where="metadata."))
         lookback_s = self.settings["defaultLookbackSeconds"]
         window = window_of(payload, lookback_s, now(), instant=instant)
         expression = expression_of(payload, self.settings, window.step_s)
-        with_exemplars = flag_of(metadata, "exemplars")
+        with_exemplars = flag_of(metadata, "exemplars", where="metadata.")
         max_series = self._max_series(metadata)
         path, parameters = _request(expression, window, metadata, instant=instant)
         timeout = ("timeout", f"{max(1, math.ceil(call.deadline.remaining()))}s")
@@ -89,7 +84,7 @@ class PrometheusMetrics(Provider):
         frame = Frame(expression.name, service_label, url, about, max_series)
         series = series_of(answer.data, frame)
         if with_exemplars and series:
-            self._add_exemplars(series, expression, window, part_of(call, 0.5))
+            self._add_exemplars(series, expression, window, call.within_share(0.5))
         return series
 
     @rpc("metric.describe")
@@ -102,8 +97,8 @@ class PrometheusMetrics(Provider):
         answer = self.prometheus.get("/api/v1/label/__name__/values", parameters, call)
         names = _names(answer)
         # What the answer can do without gets a part of the time, so that there is an answer.
-        catalogue = self._catalogue(part_of(call, 0.5)) if names else Catalogue()
-        labels = self._labels(names, scope, window, part_of(call, 0.7))
+        catalogue = self._catalogue(call.within_share(0.5)) if names else Catalogue()
+        labels = self._labels(names, scope, window, call.within_share(0.7))
         return [
             descriptor_of(name, catalogue, labels.get(name, []), self._link_to(name, end))
             for name in names
@@ -124,13 +119,9 @@ class PrometheusMetrics(Provider):
         return [("match[]", selector("", matchers))] if matchers else []
 
     def _max_series(self, metadata: Json) -> int:
-        limit = metadata.get("limit")
+        limit = whole_of(metadata, "limit", least=1, where="metadata.")
         most: int = self.settings["maxSeries"]
-        if limit is None:
-            return most
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise BadRequest("metadata.limit must be a whole number of 1 or more")
-        return min(limit, most)
+        return most if limit is None else min(limit, most)
 
     def _add_exemplars(
         self, series: Sequence[Json], expression: Expression, window: Window, call: Call

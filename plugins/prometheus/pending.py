@@ -9,9 +9,11 @@ from typing import Any
 from opsorch.observability.redact import Redactor
 from opsorch.plugin import Call
 from opsorch.plugin.payload import Json
-from opsorch_plugins.prometheus.alert_mapping import Reading, pending_of, texts_of
+from opsorch.plugin.vendor import objects_in
+from opsorch_plugins.prometheus.alert_mapping import Reading, pending_of
 from opsorch_plugins.prometheus.client import Prometheus
 from opsorch_plugins.prometheus.filters import AlertFilter
+from opsorch_plugins.prometheus.mapping import texts_of
 from opsorch_plugins.prometheus.promql import Matcher, selector
 from opsorch_plugins.prometheus.settings import Settings
 
@@ -43,9 +45,9 @@ class PendingAlerts:
     def _entries(self, call: Call) -> Iterator[tuple[Json, Json, str]]:
         """Yield alert, rule and name of the rule's group."""
         data = self.prometheus.get("/api/v1/rules", [("type", "alert")], call).data
-        for group in _objects(data, "groups"):
-            for rule in _objects(group, "rules"):
-                for alert in _objects(rule, "alerts"):
+        for group in objects_in(data, "groups"):
+            for rule in objects_in(group, "rules"):
+                for alert in objects_in(rule, "alerts"):
                     if alert.get("state") == "pending" and isinstance(alert.get("labels"), dict):
                         yield alert, rule, str(group.get("name") or "")
 
@@ -58,12 +60,7 @@ class PendingAlerts:
         pending = Matcher("alertstate", "=", "pending")
         parameters = [("query", selector("ALERTS", [pending, *matchers]))]
         data = self.prometheus.query("/api/v1/query", parameters, call).data
-        return {_identity({"labels": entry.get("metric")}) for entry in _objects(data, "result")}
-
-
-def _objects(data: Any, name: str) -> list[Json]:
-    entries = data.get(name) if isinstance(data, dict) else None
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+        return {_identity({"labels": entry.get("metric")}) for entry in objects_in(data, "result")}
 
 
 def _identity(alert: Mapping[str, Any]) -> Labels:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.plugin.config import (
+    LOOKBACK,
     TIMEOUT,
     ConfigSpec,
     Field,
@@ -17,6 +18,7 @@ from opsorch.plugin.config import (
     string_map,
     text,
     url,
+    visible_ascii,
 )
 from opsorch.plugin.connection import (
     BASIC_AUTH_FIELDS,
@@ -33,7 +35,6 @@ DEFAULT_LABELS: Final[Mapping[str, str]] = {
     "team": "team",
     "environment": "env",
 }
-_YEAR_S: Final = 366 * 24 * 3600
 _SERVER_URL = url(userinfo=True)
 
 
@@ -76,7 +77,6 @@ _CONNECTION = tuple(
     dataclasses.replace(field, aliases=("tlsCAFile",)) if field.name == "caFile" else field
     for field in CONNECTION_FIELDS
 )
-_VISIBLE = r"[\x21-\x7e]+"
 _LABEL_NAME = text(CLASSIC_LABEL.pattern, "must be a label name")
 
 _URL = Field(
@@ -95,7 +95,7 @@ _SHARED = (
     *BASIC_AUTH_FIELDS,
     Field(
         "bearerToken",
-        text(_VISIBLE, "must be visible ASCII without blanks"),
+        visible_ascii(),
         aliases=("token", "apiToken"),
         secret=True,
         help="Sent as `Authorization: Bearer`.",
@@ -108,7 +108,7 @@ _SHARED = (
     ),
     Field(
         "tenant",
-        text(_VISIBLE, "must be visible ASCII without blanks"),
+        visible_ascii(),
         aliases=("orgID", "tenantID"),
         help="Sent as `X-Scope-OrgID`; `a|b` names several Mimir tenants.",
     ),
@@ -160,12 +160,7 @@ _SHARED = (
         help="Matchers `{label, operator, value}` added to every selector;"
         " raw queries are refused then.",
     ),
-    Field(
-        "defaultLookbackSeconds",
-        integer(1, _YEAR_S),
-        default=3600,
-        help="Length of a query that names no start.",
-    ),
+    LOOKBACK,
     Field("maxSeries", integer(1, 1_000_000), default=5000, help="Series kept of a query."),
     Field(
         "describeLabelLimit",

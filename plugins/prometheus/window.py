@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from opsorch.errors import BadRequest
-from opsorch.plugin.times import given_time
+from opsorch.plugin.payload import step_of
+from opsorch.plugin.times import given_range
 
 MAX_STEPS: Final = 11_000
 MIN_STEP_S: Final = 15
@@ -39,12 +40,10 @@ def window_of(
     Raises:
         BadRequest: They do not fit together, or make more steps than Prometheus answers.
     """
-    end = (given_time(dict(payload), "end") or now).timestamp()
-    given_start = given_time(dict(payload), "start")
-    start = end - lookback_s if given_start is None else given_start.timestamp()
+    start, end = (moment.timestamp() for moment in given_range(payload, lookback_s, now))
     if start > end:
         raise BadRequest("start must not be after end")
-    step_s = _given_step(payload) or default_step_s(end - start)
+    step_s = step_of(payload) or default_step_s(end - start)
     window = Window(start, end, step_s)
     if not instant and window.length_s / step_s > MAX_STEPS:
         fits = math.ceil(window.length_s / MAX_STEPS)
@@ -58,12 +57,3 @@ def window_of(
 def default_step_s(length_s: float) -> int:
     """Return the step that makes about 240 points, 15 s at least."""
     return max(MIN_STEP_S, math.ceil(length_s / STEPS_BY_DEFAULT))
-
-
-def _given_step(payload: Mapping[str, Any]) -> int:
-    step = payload.get("step")
-    if step is None:
-        return 0
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise BadRequest("step must be a whole number of seconds, 0 or more")
-    return step

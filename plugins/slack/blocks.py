@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from opsorch.observability.redact import clean_text
-from opsorch.plugin.payload import object_of, text_of, word_of
+from opsorch.plugin.payload import Json, object_of, text_of, word_of
 from opsorch_plugins.slack.mrkdwn import (
     convert,
     escape,
@@ -20,7 +20,6 @@ from opsorch_plugins.slack.mrkdwn import (
 )
 from opsorch_plugins.slack.splitting import cut, split
 
-Json = dict[str, Any]
 Convert = Callable[[str], str]
 
 MAX_BLOCKS: Final = 50

@@ -1,9 +1,7 @@
 """Where a message goes: the forms in which a channel may be given, and what Slack calls it."""
 
-import dataclasses
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +10,8 @@ from typing import Any, Final, Literal
 from opsorch.errors import BadRequest, OpsOrchError
 from opsorch.observability.redact import clean_text
 from opsorch.plugin import Call
+from opsorch.plugin.memory import Memory
+from opsorch.plugin.vendor import as_objects, text_in
 from opsorch_plugins.slack.client import SlackClient
 from opsorch_plugins.slack.mapping import MissingScope, next_cursor
 
@@ -80,9 +80,7 @@ class Channels:
 
     def __init__(self, client: SlackClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[Target, tuple[str, float]] = {}
+        self._known = Memory[Target, str](CACHE_S, MAX_CACHED, clock=clock)
 
     def address_of(self, target: Target, call: Call) -> str:
         """Return the id to post to, or ``#name`` where none is found.
@@ -94,33 +92,19 @@ class Channels:
         """
         if target.kind == "id":
             return target.value
-        known = self._recall(target)
-        if known is not None:
+        known = self._known.get(target)
+        if known:
             return known
-        budget_s = call.deadline.remaining() * _LOOK_UP_SHARE
-        part = dataclasses.replace(call, deadline=call.deadline.within(budget_s))
+        part = call.within_share(_LOOK_UP_SHARE)
         if target.kind == "email":
             found = self._client.user_of_email(target.value, part)
-            self._remember({target: found})
+            self._known.put(target, found)
             return found
         return self._id_of_name(target, part) or f"#{target.value}"
 
     def forget(self, target: Target) -> None:
         """Drop what is kept of a target: Slack does not know the id any more."""
-        with self._lock:
-            self._known.pop(target, None)
-
-    def _recall(self, target: Target) -> str | None:
-        with self._lock:
-            found, until = self._known.get(target, ("", 0.0))
-        return found if found and self._clock() < until else None
-
-    def _remember(self, found: dict[Target, str]) -> None:
-        until = self._clock() + CACHE_S
-        with self._lock:
-            if len(self._known) + len(found) > MAX_CACHED:
-                self._known.clear()
-            self._known.update({target: (value, until) for target, value in found.items()})
+        self._known.forget(target)
 
     def _id_of_name(self, target: Target, call: Call) -> str:
         """Look a channel up; "" where it is not found, or the look-up fails.
@@ -139,7 +123,8 @@ class Channels:
 
     def _listed(self, target: Target, types: str, call: Call) -> str:
         for found in self._pages(types, call):
-            self._remember(found)
+            for each, channel_id in found.items():
+                self._known.put(each, channel_id)
             if target in found:
                 return found[target]
         return ""
@@ -158,11 +143,11 @@ class Channels:
 def _names_in(channels: Any) -> dict[Target, str]:
     """Return the ids of a page's channels by both of their names; the first of a name counts."""
     found: dict[Target, str] = {}
-    for channel in channels if isinstance(channels, list) else []:
-        channel_id = channel.get("id") if isinstance(channel, dict) else None
+    for channel in as_objects(channels):
+        channel_id = channel.get("id")
         if not isinstance(channel_id, str):
             continue
-        for name in (channel.get("name"), channel.get("name_normalized")):
-            if isinstance(name, str) and name:
+        for name in (text_in(channel, "name"), text_in(channel, "name_normalized")):
+            if name:
                 found.setdefault(Target("name", name), channel_id)
     return found

@@ -1,6 +1,5 @@
 """HTTP to the Slack Web API: the token, the two ways in which Slack says no, the five methods."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,10 +13,12 @@ from opsorch.errors import (
 )
 from opsorch.observability.redact import Redactor, clean_text
 from opsorch.plugin import Call
-from opsorch.plugin.http import Dialect, HeaderAuth, Reply, Upstream
+from opsorch.plugin.connection import bearer_auth
+from opsorch.plugin.http import Dialect, Reply, Upstream
+from opsorch.plugin.payload import Json
+from opsorch.plugin.vendor import as_object, text_at, text_in
 from opsorch_plugins.slack.mapping import error_of_body, told
 
-Json = dict[str, Any]
 Settings = Mapping[str, Any]
 
 POST_MESSAGE: Final = "chat.postMessage"
@@ -45,7 +46,7 @@ class SlackClient:
                 retried=_SERVER_FAULTS | {429},
             ),
             # Through an auth object: a plain header would lose to a netrc entry of the host.
-            auth=HeaderAuth({"Authorization": f"Bearer {settings['token'].reveal()}"}),
+            auth=bearer_auth(settings["token"]),
             redact=redact,
         )
 
@@ -92,9 +93,8 @@ class SlackClient:
         except NotFound as error:
             shown = clean_text(self._redact(email), 100)
             raise NotFound(f"{error.message} (email {shown})") from error
-        user = body.get("user")
-        user_id = user.get("id") if isinstance(user, dict) else None
-        if not isinstance(user_id, str) or not user_id:
+        user_id = text_at(body, "user", "id")
+        if not user_id:
             raise ProviderError("Slack users.lookupByEmail: the reply names no user")
         return user_id
 
@@ -103,10 +103,10 @@ class SlackClient:
 
         Takes 5 s at most: the message is out already, and its sender waits.
         """
-        brief = dataclasses.replace(call, deadline=call.deadline.within(PERMALINK_BUDGET_S))
+        brief = call.within(PERMALINK_BUDGET_S)
         query = {"channel": channel, "message_ts": ts}
-        link = self._read("chat.getPermalink", query, brief).get("permalink")
-        return link if isinstance(link, str) and link.startswith(("https://", "http://")) else ""
+        link = text_in(self._read("chat.getPermalink", query, brief), "permalink")
+        return link if link.startswith(("https://", "http://")) else ""
 
     def whoami(self, call: Call) -> tuple[Json, list[str] | None]:
         """Return whose token it is, and its scopes, or None where Slack does not tell them.
@@ -129,8 +129,7 @@ class SlackClient:
         left to the table of statuses.
         """
         method = reply.url.partition("?")[0].rpartition("/")[2]
-        body = reply.json_or_none()
-        body = body if isinstance(body, dict) else {}
+        body = as_object(reply.json_or_none())
         posting = method == POST_MESSAGE
         if reply.status in (408, 429) or reply.status >= 500:
             return _by_status(method, reply.status, told(body.get("error"), self._redact, 100))

@@ -13,10 +13,10 @@ from opsorch.errors import (
     RateLimited,
 )
 from opsorch.observability.redact import clean_text
-from opsorch.plugin.payload import without_empty
+from opsorch.plugin.payload import Json, without_empty
 from opsorch.plugin.times import ZERO_TIME, from_epoch
+from opsorch.plugin.vendor import as_texts, object_in, text_at, text_in
 
-Json = dict[str, Any]
 Clean = Callable[[str], str]
 
 TIMESTAMP: Final = re.compile(r"([0-9]{10})\.([0-9]{6})")
@@ -104,22 +104,17 @@ def told(value: Any, redact: Clean, limit: int = 300) -> str:
 
 def _metadata_texts(body: Mapping[str, Any], name: str) -> list[str]:
     """Return the strings of a list in response_metadata."""
-    metadata = body.get("response_metadata")
-    values = metadata.get(name) if isinstance(metadata, dict) else None
-    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
+    return as_texts(object_in(body, "response_metadata").get(name))
 
 
 def next_cursor(body: Mapping[str, Any]) -> str:
     """Return where the next page begins; "" after the last one."""
-    metadata = body.get("response_metadata")
-    cursor = metadata.get("next_cursor") if isinstance(metadata, dict) else None
-    return cursor.strip() if isinstance(cursor, str) else ""
+    return text_at(body, "response_metadata", "next_cursor").strip()
 
 
 def warnings_in(body: Mapping[str, Any], redact: Clean) -> list[str]:
     """Return what Slack warns of in a reply that is otherwise well, each warning once."""
-    given = body.get("warning")
-    words = given.split(",") if isinstance(given, str) else []
+    words = text_in(body, "warning").split(",")
     found = (told(word, redact, 200) for word in [*words, *_metadata_texts(body, "warnings")])
     return list(dict.fromkeys(word for word in found if word))[:MAX_WARNINGS]
 
@@ -145,31 +140,26 @@ def result_of(body: Mapping[str, Any], *, asked: str, source: str, warnings: lis
     Raises:
         ProviderError: It has no timestamp; the message is sent all the same.
     """
-    ts, channel = body.get("ts"), body.get("channel")
-    if not isinstance(ts, str) or not ts:
+    ts = text_in(body, "ts")
+    if not ts:
         # Unknown, so that nobody takes the error for a reason to send once more.
         raise ProviderError(
             f"Slack chat.postMessage: sent, but the reply had no timestamp (channel"
             f" {clean_text(asked, 100)})",
             outcome_unknown=True,
         )
-    message = body.get("message")
-    message = message if isinstance(message, dict) else {}
+    message = object_in(body, "message")
     return {
         "id": ts,
-        "channel": channel if isinstance(channel, str) and channel else asked,
+        "channel": text_in(body, "channel") or asked,
         "sentAt": sent_at(ts),
         "metadata": without_empty(
             {
                 "source": source,
                 "requested_channel": asked,
-                "thread_ts": _string(message.get("thread_ts")),
-                "bot_id": _string(message.get("bot_id")),
+                "thread_ts": text_in(message, "thread_ts"),
+                "bot_id": text_in(message, "bot_id"),
                 "warnings": warnings,
             }
         ),
     }
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

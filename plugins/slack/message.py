@@ -8,12 +8,10 @@ from typing import Any, Final
 
 from opsorch.errors import BadRequest
 from opsorch.observability.redact import clean_text
-from opsorch.plugin.payload import object_of, objects_of, text_of
+from opsorch.plugin.payload import Json, object_of, objects_of, text_of
 from opsorch_plugins.slack.blocks import MAX_GIVEN, Built, Format, bounded, built, sections_of
 from opsorch_plugins.slack.mapping import TIMESTAMP
 from opsorch_plugins.slack.splitting import cut
-
-Json = dict[str, Any]
 
 # Slack may split, or repeat, what is above 4000
 # (docs.slack.dev/reference/methods/chat.postMessage, "Truncating content").

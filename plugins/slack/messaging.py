@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from opsorch.errors import OpsOrchError
 from opsorch.plugin import Call, Check, Provider, rpc
-from opsorch.plugin.payload import text_of
+from opsorch.plugin.payload import Json, text_of
 from opsorch_plugins.slack.blocks import formats
 from opsorch_plugins.slack.channels import Channels, target_of
 from opsorch_plugins.slack.client import SlackClient
-from opsorch_plugins.slack.mapping import ChannelNotFound, Json, result_of, told, warnings_in
+from opsorch_plugins.slack.mapping import ChannelNotFound, result_of, told, warnings_in
 from opsorch_plugins.slack.message import prepared
 from opsorch_plugins.slack.settings import CONFIG
 

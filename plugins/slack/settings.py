@@ -1,29 +1,34 @@
 """The configuration of the Slack provider."""
 
 import dataclasses
-import re
 from typing import Any, Final
 
-from opsorch.plugin.config import TIMEOUT, ConfigSpec, Field, Kind, Unfit, boolean, number, url
+from opsorch.plugin.config import (
+    TIMEOUT,
+    ConfigSpec,
+    Field,
+    Kind,
+    Unfit,
+    boolean,
+    number,
+    url,
+    visible_ascii,
+)
 
 DEFAULT_API_URL: Final = "https://slack.com/api"
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def _bot_token() -> Kind:
     """Take a token; the webhook URL that people paste instead is refused by name."""
+    word = visible_ascii()
 
     def parse(value: Any) -> str:
-        if not isinstance(value, str):
-            raise Unfit("must be a string")
-        stripped = value.strip()
-        if stripped.lower().startswith("http"):
+        if isinstance(value, str) and value.strip().lower().startswith("http"):
             raise Unfit("is a webhook URL, a bot token is needed")
-        if not _TOKEN.fullmatch(stripped):
-            raise Unfit("must be one word of printable ASCII characters")
-        return stripped
+        token: str = word.parse(value)
+        return token
 
-    return Kind(parse, {"type": "string"})
+    return Kind(parse, word.schema)
 
 
 CONFIG: Final = ConfigSpec(

@@ -14,6 +14,7 @@ from opsorch.plugin.config import (
     ConfigSpec,
     Field,
     Kind,
+    Unfit,
     boolean,
     choice,
     email,
@@ -23,6 +24,7 @@ from opsorch.plugin.config import (
     string_map,
     text,
     url,
+    visible_ascii,
 )
 
 HUGE = "x" * 500
@@ -250,3 +252,15 @@ def test_the_schema_of_a_configuration() -> None:
 def test_the_schemas_of_kinds(kind: Kind, schema: Any) -> None:
     """Each kind describes itself."""
     assert kind.schema == schema
+
+
+@pytest.mark.parametrize("value", ["odd value", "odd\nvalue", "k\u00e9y", ""])
+def test_what_no_header_carries_is_refused_without_its_value(value: str) -> None:
+    """Sending it would fail with an error that shows it."""
+    with pytest.raises(Unfit, match=r"^must be visible ASCII without blanks$"):
+        visible_ascii().parse(value)
+
+
+def test_visible_ascii_is_trimmed() -> None:
+    """People paste line ends."""
+    assert visible_ascii().parse(" t0ken~!\n") == "t0ken~!"

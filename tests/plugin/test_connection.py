@@ -15,8 +15,11 @@ from opsorch.plugin.connection import (
     CONNECTION_FIELDS,
     CONNECTION_RULES,
     basic_auth,
+    basic_text,
+    bearer_auth,
     connection_of,
     paired_credentials,
+    user_auth,
     without_userinfo,
 )
 
@@ -127,3 +130,26 @@ def test_userinfo_is_taken_out_of_urls() -> None:
     assert without_userinfo("http://h:1/p") == ("http://h:1/p", None)
     assert without_userinfo("https://u:p%40%3Ax@h:1/p") == ("https://h:1/p", ("u", "p@:x"))
     assert without_userinfo("http://u@[::1]:1") == ("http://[::1]:1", ("u", ""))
+
+
+def test_bearer_tokens_go_into_the_header() -> None:
+    """As they are."""
+    request = requests.Request("GET", "http://x").prepare()
+    assert bearer_auth(Secret("t0ken"))(request).headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize(
+    ("user", "userinfo", "sent"),
+    [
+        ("u", ("other", "one"), f"Basic {basic_text('u', 'pass')}"),
+        (None, ("other", "one"), f"Basic {basic_text('other', 'one')}"),
+        (None, None, None),
+    ],
+)
+def test_the_configured_user_wins_over_that_of_the_url(
+    user: str | None, userinfo: tuple[str, str] | None, sent: str | None
+) -> None:
+    """Without either nothing is sent."""
+    settings = {"username": user, "password": Secret("pass") if user else None}
+    request = requests.Request("GET", "http://x").prepare()
+    assert user_auth(settings, userinfo)(request).headers.get("Authorization") == sent

@@ -114,3 +114,83 @@ def test_empty_values_are_left_out() -> None:
     """But 0 and false say something."""
     shape = {"a": None, "b": "", "c": [], "d": {}, "e": 0, "f": False, "g": "x"}
     assert sdk.without_empty(shape) == {"e": 0, "f": False, "g": "x"}
+
+
+def test_a_string_is_a_list_of_one() -> None:
+    """Or a list is one already; other kinds are refused."""
+    assert sdk.one_or_more_of({"x": "a, b"}, "x") == ["a, b"]
+    assert sdk.one_or_more_of({"x": ["a", "b"]}, "x") == ["a", "b"]
+    assert sdk.one_or_more_of({}, "x") == sdk.one_or_more_of({"x": None}, "x") == []
+    for value in (1, [1], {}):
+        words = refused(lambda value=value: sdk.one_or_more_of({"x": value}, "x", where="in."))
+        assert words == "in.x must be a list of strings"
+
+
+def test_an_object_may_hold_strings_alone() -> None:
+    """Absent and null are empty."""
+    assert sdk.string_map_of({"tags": {"a": "b"}}, "tags") == {"a": "b"}
+    assert sdk.string_map_of({}, "tags") == sdk.string_map_of({"tags": None}, "tags") == {}
+    assert refused(lambda: sdk.string_map_of({"tags": {"a": 1}}, "tags")) == (
+        "tags must be an object of strings"
+    )
+    assert refused(lambda: sdk.string_map_of({"tags": []}, "tags")) == "tags must be an object"
+
+
+def test_flags_are_true_or_false() -> None:
+    """Or not given, which may mean either."""
+    assert sdk.flag_of({"x": True}, "x") is True
+    assert sdk.flag_of({"x": False}, "x") is False
+    assert sdk.flag_of({}, "x") is sdk.flag_of({"x": None}, "x") is None
+    for value in (0, 1, "true", []):
+        words = refused(lambda value=value: sdk.flag_of({"x": value}, "x", where="metadata."))
+        assert words == "metadata.x must be true or false"
+
+
+def test_whole_numbers_have_a_least() -> None:
+    """True is no number, nor is a text or a fraction."""
+    assert sdk.whole_of({"x": 0}, "x") == 0
+    assert sdk.whole_of({"x": 10**30}, "x", least=1) == 10**30
+    assert sdk.whole_of({}, "x") is sdk.whole_of({"x": None}, "x") is None
+    for value in (0, -1, True, 1.0, "1"):
+        words = refused(lambda value=value: sdk.whole_of({"x": value}, "x", least=1, where="in."))
+        assert words == "in.x must be a whole number of 1 or more"
+
+
+def test_a_step_is_a_number_of_seconds() -> None:
+    """0 where it is not given."""
+    assert sdk.step_of({"step": 60}) == 60
+    assert sdk.step_of({}) == sdk.step_of({"step": None}) == sdk.step_of({"step": 0}) == 0
+    for value in (-1, True, 1.5, "60"):
+        assert refused(lambda value=value: sdk.step_of({"step": value})) == (
+            "step must be a whole number of seconds, 0 or more"
+        )
+
+
+def test_filters_know_their_place() -> None:
+    """For the messages of what does not fit in them."""
+    given = [{"field": "a"}, {"field": "b"}]
+    places = ["expression.filters[0]", "expression.filters[1]"]
+    assert sdk.filters_of({"filters": given}) == list(zip(given, places, strict=True))
+    assert sdk.filters_of({}) == []
+    assert refused(lambda: sdk.filters_of({"filters": ["a"]})) == (
+        "expression.filters must be a list of objects"
+    )
+
+
+def test_a_timeline_entry_has_a_body_and_perhaps_an_author() -> None:
+    """The body stays as it is; the name is fit for one line."""
+    entry = {"body": " We look\n", "actor": {"name": "Ann\nLee"}}
+    assert sdk.body_and_author(entry) == (" We look\n", "Ann Lee")
+    assert sdk.body_and_author({"body": "x"}) == ("x", "")
+    for body in (None, "", " \n"):
+        words = refused(lambda body=body: sdk.body_and_author({"body": body}))
+        assert words == "body is required"
+    assert refused(lambda: sdk.body_and_author({"body": "x", "actor": {"name": 1}})) == (
+        "actor.name must be a string"
+    )
+
+
+def test_an_unknown_word_is_told_with_the_known_ones() -> None:
+    """Sorted, and the word itself cut."""
+    error = sdk.unknown_word({"b": 1, "a": 2}, f" {'x' * 70} ", "status")
+    assert error.message == f"status: {'x' * 60!r} is unknown; use one of a, b"

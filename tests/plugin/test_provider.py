@@ -188,3 +188,15 @@ def test_an_outcome_survives_the_redaction(acme: Dispatcher, call: Call) -> None
     error = refused(acme, "ticket.query", {"token": TOKEN}, {"do": "unknown outcome"}, call)
     assert isinstance(error, ProviderError)
     assert error.outcome_unknown
+
+
+def test_a_part_of_a_call_ends_with_it() -> None:
+    """It is the same call otherwise."""
+    now = [0.0]
+    call = Call(Deadline.after(60, lambda: now[0]), "r1", "u1", "t1")
+    part, share = call.within(5), call.within_share(0.5)
+    assert (part.request_id, part.actor, part.traceparent) == ("r1", "u1", "t1")
+    assert (part.deadline.remaining(), share.deadline.remaining()) == (5, 30)
+    now[0] = 50.0
+    assert call.within(20).deadline.remaining() == 10
+    assert call.within_share(0.5).deadline.remaining() == 5

@@ -167,6 +167,7 @@ def test_a_result_that_json_cannot_hold_is_an_error(plugin: PluginProcess, name:
     error = do(plugin, name)["error"]
     assert error["code"] == "provider_error"
     assert "cannot be written as JSON" in error["message"]
+    assert error["outcome"] == "unknown"
     assert do(plugin, "none")["result"]["big"] == 10**30
 
 
@@ -232,6 +233,7 @@ def test_a_defect_of_the_adapter_does_not_end_the_process(plugin: PluginProcess,
     """The caller learns the kind of failure, never its text."""
     error = do(plugin, name)["error"]
     assert error["code"] == "provider_error"
+    assert error["outcome"] == "unknown"  # A write may be half done.
     assert "its log says where" in error["message"]
     assert "result" in do(plugin, "none")
 

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from opsorch.errors import BadRequest
 from opsorch.plugin.times import (
     ZERO_TIME,
+    epoch_time,
     format_time,
     from_epoch,
+    given_range,
     given_time,
     now,
     parse_time,
+    time_order,
     vendor_time,
 )
 
@@ -133,3 +136,65 @@ def test_now_is_in_utc() -> None:
     """So that it may be compared with what was given."""
     assert now().tzinfo is UTC
     assert format_time(now().astimezone(datetime.timezone(datetime.timedelta(hours=5))))[-1] == "Z"
+
+
+NOON = datetime.datetime(2024, 5, 6, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("query", "start", "end"),
+    [
+        ({}, "2024-05-06T11:00:00Z", "2024-05-06T12:00:00Z"),
+        ({"start": "2024-05-01T00:00:00Z"}, "2024-05-01T00:00:00Z", "2024-05-06T12:00:00Z"),
+        ({"end": "2024-05-01T00:00:00Z"}, "2024-04-30T23:00:00Z", "2024-05-01T00:00:00Z"),
+        (
+            {"start": "2024-05-02T00:00:00+02:00", "end": "2024-05-01T00:00:00Z"},
+            "2024-05-01T22:00:00Z",
+            "2024-05-01T00:00:00Z",
+        ),
+    ],
+)
+def test_a_range_has_two_ends(query: dict[str, Any], start: str, end: str) -> None:
+    """What is not given has its default; the order is the caller's to judge."""
+    assert [*map(format_time, given_range(query, 3600, NOON))] == [start, end]
+
+
+def test_a_range_begins_with_the_first_moment_at_the_soonest() -> None:
+    """A lookback that reaches beyond it is no fault of the query."""
+    start, _ = given_range({"end": "0002-01-01T00:00:00Z"}, 500 * 24 * 3600, NOON)
+    assert format_time(start) == ZERO_TIME
+
+
+def test_a_range_of_no_times_is_refused() -> None:
+    """By the field's name."""
+    with pytest.raises(BadRequest, match="start must be an RFC 3339 time"):
+        given_range({"start": "noon"}, 3600, NOON)
+
+
+def test_a_time_is_refused_with_its_place() -> None:
+    """A field of metadata is named as such."""
+    with pytest.raises(BadRequest, match=r"^metadata\.since must be an RFC 3339 time"):
+        given_time({"since": "noon"}, "since", where="metadata.")
+
+
+@pytest.mark.parametrize(
+    ("value", "per_second", "text"),
+    [
+        (1_714_975_200, 1, "2024-05-06T06:00:00Z"),
+        (1_714_975_200_250, 1000, "2024-05-06T06:00:00.25Z"),
+        (True, 1, None),
+        ("1714975200", 1, None),
+        (None, 1, None),
+        (float("nan"), 1, None),
+        (10**400, 1000, None),
+    ],
+)
+def test_unix_times_of_vendors(value: Any, per_second: int, text: str | None) -> None:
+    """What is none costs itself alone."""
+    assert epoch_time(value, per_second=per_second) == text
+
+
+def test_times_are_ordered_whatever_their_fractions() -> None:
+    """Without its Z, the time with a fraction is the later one."""
+    times = ["2024-05-06T07:08:09.5Z", "2024-05-06T07:08:09Z", "2024-05-06T07:08:09.25Z"]
+    assert sorted(times, key=time_order) == [times[1], times[2], times[0]]

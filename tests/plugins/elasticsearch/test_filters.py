@@ -287,7 +287,7 @@ def test_types_are_kept_and_do_without(http: requests_mock.Mocker, logs_of: Buil
     answered_by(make_app(seeded(30)), http)
     provider = logs_of(fieldTypes=True)
     now = [0.0]
-    provider.types._clock = lambda: now[0]
+    provider.types._memory._clock = lambda: now[0]
     payload = {**ALL, "scope": {"team": "payments"}}
 
     def asked() -> int:

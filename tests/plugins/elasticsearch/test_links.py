@@ -144,9 +144,12 @@ def test_lucene_text_is_literal(text: str, escaped: str | None) -> None:
 
 
 CLUSTER = seeded(120)
+# To Lucene an apostrophe is a letter like others, and a backslash takes a line end along. The
+# parser here lets no term begin with the one, nor a line end behind the other.
+harmless = st.characters(exclude_categories=("Cs",), exclude_characters="'\n")
 hostile = st.lists(
     st.sampled_from([*'()"+-|*?\\/:!&{}[]^~<>=', "AND", "OR", "NOT", "TO", "timeout", " "])
-    | st.text(max_size=6),
+    | st.text(harmless, max_size=6),
     max_size=8,
 ).map("".join)
 

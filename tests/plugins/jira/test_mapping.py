@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsorch.plugin.times import ZERO_TIME
-from opsorch_plugins.jira.mapping import FIELDS, jira_time, ticket_of
+from opsorch.plugin.times import ZERO_TIME, vendor_time
+from opsorch_plugins.jira.mapping import FIELDS, ticket_of
 
 Json = dict[str, Any]
 
@@ -141,4 +141,4 @@ def test_no_field_of_another_type_costs_the_ticket(fields: Json) -> None:
 )
 def test_times(given_time: Any, expected: str) -> None:
     """Jira's offset has no colon."""
-    assert jira_time(given_time) == expected
+    assert vendor_time(given_time) == expected

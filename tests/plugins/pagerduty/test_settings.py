@@ -52,8 +52,8 @@ def test_a_url_of_another_kind_is_refused_without_its_value(spec: Any) -> None:
     ("config", "fault"),
     [
         ({"apiToken": 5}, "field apiToken must be a string"),
-        ({"apiToken": "odd value"}, "field apiToken must be visible ASCII characters"),
-        ({"apiToken": "odd\nvalue"}, "field apiToken must be visible ASCII characters"),
+        ({"apiToken": "odd value"}, "field apiToken must be visible ASCII without blanks"),
+        ({"apiToken": "odd\nvalue"}, "field apiToken must be visible ASCII without blanks"),
         ({"serviceID": "odd/value"}, "field serviceID must be letters and digits"),
         ({"fromEmail": "odd-value"}, "field fromEmail is not a valid email address"),
         ({"fromEmail": "odd@a@b"}, "field fromEmail is not a valid email address"),

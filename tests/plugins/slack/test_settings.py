@@ -32,7 +32,7 @@ def fault_of(**config: Any) -> str:
         ({"token": HOOK}, "slack config: field token is a webhook URL, a bot token is needed"),
         (
             {"token": "xoxb-1\r\nX-Evil: 1"},
-            "slack config: field token must be one word of printable ASCII characters",
+            "slack config: field token must be visible ASCII without blanks",
         ),
     ],
 )

@@ -1,0 +1,16 @@
+"""What an error says of a write of which nobody knows whether it was carried out."""
+
+from typing import Final, TypeVar
+
+from opsorch.errors import OpsOrchError
+
+MAYBE: Final = "The request may have taken effect."
+
+E = TypeVar("E", bound=OpsOrchError)
+
+
+def telling(error: E) -> E:
+    """Return the error, whose message now says so where the outcome is unknown."""
+    if error.outcome_unknown and MAYBE not in error.message:
+        error.message = f"{error.message.rstrip('.')}. {MAYBE}"
+    return error
