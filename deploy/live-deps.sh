@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what the live tests start: Prometheus and Alertmanager, and openssl for their certificates.
+# Install what the live tests start: Prometheus, Alertmanager and nginx, and openssl for certificates.
 #
 # Debian packages; runs as root, does nothing where all commands are there, and is silent unless it
 # fails. The packages would start their services on all interfaces: a policy-rc.d that answers 101
@@ -10,6 +10,7 @@ packages=""
 for package in prometheus prometheus-alertmanager openssl; do
     command -v "$package" >/dev/null 2>&1 || packages="$packages $package"
 done
+command -v nginx >/dev/null 2>&1 || packages="$packages nginx-light"
 [ -n "$packages" ] || exit 0
 
 policy=/usr/sbin/policy-rc.d

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 60.0
+# A gateway ends with the test run that started it, even where that is killed.
+WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Gateway:
         self.log_path = folder / "gateway.log"
         self._log = self.log_path.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "opsorch.cli", "serve"],
+            [*WITH_US, sys.executable, "-m", "opsorch.cli", "serve"],
             cwd=folder,
             env={
                 **clean_environ(),

@@ -1,4 +1,4 @@
-"""Real Prometheus and Alertmanager on loopback, from Debian's packages (deploy/live-deps.sh).
+"""Real servers on loopback, from Debian's packages (deploy/live-deps.sh).
 
 The tests here run where they are asked for: ``pytest -m live``, or a path in this folder
 (``make live``). A plain ``pytest`` leaves them out and says how many.
