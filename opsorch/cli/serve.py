@@ -50,4 +50,6 @@ def _report(settings: Settings) -> bool:
         click.echo(f"{name:<14} {what or 'not configured'}")
     for name in settings.unknown:
         click.echo(f"unknown variable: {name}", err=True)
+    if settings.secret_settings:
+        click.echo("OPSORCH_SECRET_*: secret providers are not supported yet", err=True)
     return not any(faults.values())

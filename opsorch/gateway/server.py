@@ -273,6 +273,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         )
         if settings.unknown:
             logs.emit("settings.unknown", names=list(settings.unknown))
+        if settings.secret_settings:
+            logs.emit("settings.unsupported", names="OPSORCH_SECRET_*")
         if settings.bearer_token is None and not _is_loopback(host):
             logs.emit("gateway.open", address=f"{host}:{port}")
         _raise_descriptor_limit()

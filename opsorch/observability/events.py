@@ -38,6 +38,11 @@ EVENTS: Final[Mapping[str, Event]] = {
     "settings.unknown": Event(
         "warning", "Variables that nobody reads; likely typing errors.", ("names",)
     ),
+    "settings.unsupported": Event(
+        "warning",
+        "Variables of what this version does not have yet; they change nothing.",
+        ("names",),
+    ),
     "settings.refused": Event(
         "error", "Changed settings do not parse at a reload; the old ones stay.", ("faults",)
     ),

@@ -459,6 +459,10 @@ def test_a_reload_refuses_an_address_that_is_taken(told: Told, host: str) -> Non
             {"OPSORCH_ADDR": "127.0.0.1:0", "OPSORCH_WORKRES": "3"},
             ["gateway.starting", "settings.unknown"],
         ),
+        (
+            {"OPSORCH_ADDR": "127.0.0.1:0", "OPSORCH_SECRET_PLUGIN": "x"},
+            ["gateway.starting", "settings.unsupported"],
+        ),
     ],
 )
 def test_what_is_said_at_the_start(
