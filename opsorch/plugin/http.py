@@ -209,6 +209,14 @@ class Upstream:
         except _TryAgain as failed:
             raise failed.error from failed.__cause__
 
+    def is_own(self, url: str) -> bool:
+        """Tell whether a URL has this upstream's scheme, host and port.
+
+        Raises:
+            ValueError: It is no URL.
+        """
+        return _origin_of(url) == _origin_of(self.origin)
+
     def _once(
         self,
         verb: str,
@@ -220,7 +228,7 @@ class Upstream:
         **options: Any,
     ) -> Reply:
         url = path if path.startswith(("http://", "https://")) else self.base_url + path
-        if _origin_of(url) != _origin_of(self.origin):
+        if not self.is_own(url):
             raise ProviderError(f"{self.dialect.vendor} pointed to another host; not followed.")
         for _ in range(MAX_REDIRECTS + 1):
             reply = self._exchange(verb, url, deadline, write=write, **options)
@@ -239,8 +247,7 @@ class Upstream:
         """
         target = urllib.parse.urljoin(url, target)
         parts = urllib.parse.urlsplit(target)
-        same = _origin_of(target) == _origin_of(self.origin)
-        if write or not same or not self.dialect.same_host_redirects:
+        if write or not self.is_own(target) or not self.dialect.same_host_redirects:
             host = clean_text(parts.hostname or "nowhere", 100)
             raise ProviderError(
                 f"{self.dialect.vendor} at {self.address} redirects to {host}; not followed."
@@ -295,14 +302,14 @@ class Upstream:
                     return Reply(response.status_code, response.headers, body, url, write)
             except _LOST as exc:
                 raise self._lost(exc, deadline, left=current.left, write=write) from exc
-            except ValueError as exc:
+            except (ValueError, RecursionError) as exc:
                 raise self._unfit() from exc
 
     def _lost(
         self, exc: Exception, deadline: Deadline, *, left: bool | None, write: bool
     ) -> "OpsOrchError | _TryAgain":
         """Judge a failed exchange; ``left`` is what the connection knows, None where it cannot."""
-        if isinstance(exc, requests.exceptions.InvalidHeader):
+        if isinstance(exc, _UNFIT):
             return self._unfit()
         kind, left_by_kind = kind_of_loss(exc)
         left = left_by_kind if left is None else left
@@ -313,9 +320,8 @@ class Upstream:
 
     def _unfit(self) -> OpsOrchError:
         return ProviderError(
-            f"The request to {self.dialect.vendor} at {self.address} cannot be sent: its URL or a"
-            " header holds what HTTP does not allow. Check the configured URL, credentials and"
-            " headers."
+            f"The request to {self.dialect.vendor} at {self.address} cannot be sent: it is no"
+            " HTTP or JSON. Check the configured URL, credentials and headers, or the payload."
         )
 
     def _body(self, response: requests.Response, deadline: Deadline, *, write: bool) -> bytes:
@@ -378,6 +384,7 @@ class _TryAgain(Exception):
 
 
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_UNFIT: Final = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidJSONError)
 _LOST: Final = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 

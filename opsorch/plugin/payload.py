@@ -24,9 +24,13 @@ def text_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> str:
         return ""
     if not isinstance(value, str):
         raise BadRequest(f"{where}{name} must be a string")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+    if _is_halved(value):
         raise BadRequest(f"{where}{name} holds half of a surrogate pair")
     return value
+
+
+def _is_halved(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def required_text(payload: Mapping[str, Any], name: str, *, where: str = "") -> str:
@@ -45,13 +49,15 @@ def strings_of(payload: Mapping[str, Any], name: str, *, where: str = "") -> lis
     """Return a list of strings, [] where absent or null.
 
     Raises:
-        BadRequest: It is no list of strings.
+        BadRequest: It is no list of strings, or one holds half of a surrogate pair.
     """
     value = payload.get(name)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadRequest(f"{where}{name} must be a list of strings")
+    if any(map(_is_halved, value)):
+        raise BadRequest(f"{where}{name} holds half of a surrogate pair")
     return value
 
 

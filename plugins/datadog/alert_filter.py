@@ -19,6 +19,7 @@ from opsorch.plugin.payload import (
     text_of,
     words_of,
 )
+from opsorch.plugin.vendor import as_text
 from opsorch_plugins.datadog.alert_mapping import is_muted, severity_of
 from opsorch_plugins.datadog.log_syntax import printable
 from opsorch_plugins.datadog.tags import scope_tags
@@ -84,7 +85,7 @@ class AlertFilter:
             return False
         if self.types and str(raw.get("type")).casefold() not in self.types:
             return False
-        state = raw.get("overall_state")
+        state = as_text(raw.get("overall_state"))
         if self.states and state not in self.states and not (muted and _MUTED in self.states):
             return False
         return not self.severities or severity_of(raw) in self.severities

@@ -152,7 +152,7 @@ def _field(name: str, value: Any, known_type: str | None) -> Json:
         BadRequest: It is an object that is no ``{type, value}``.
     """
     if isinstance(value, dict):
-        if set(value) != {"type", "value"} or value["type"] not in _TYPES:
+        if set(value) != {"type", "value"} or as_text(value["type"]) not in _TYPES:
             raise BadRequest(
                 f"fields.{name} must be a value, or {{type, value}} with one of the types"
                 f" {', '.join(sorted(_TYPES))}"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opsorch.errors import BadRequest
+from opsorch.deadline import Deadline
+from opsorch.errors import BadRequest, UpstreamTimeout
 from opsorch.plugin.payload import (
     flag_of,
     object_of,
@@ -36,6 +37,11 @@ MOST_POINTS: Final = 11_000
 MOST_POINTS_IN_ALL: Final = 500_000
 DEFAULT_STEP_S: Final = 60
 DEFAULT_SPAN_S: Final = 30 * 60
+# So many weeks' resets of counters are told, the newest: nineteen years.
+MOST_WEEKS: Final = 1000
+# So many points of a series are computed between two looks at the deadline.
+POINTS_AT_ONCE: Final = 256
+_MICROSECOND: Final = datetime.timedelta(microseconds=1)
 
 Column = Sequence[float]
 LabelTest = Callable[[Mapping[str, str]], bool]
@@ -62,13 +68,13 @@ class Window:
         """How many points a series has; none where the window begins after its end."""
         if self.start > self.end:
             return 0
-        return (self.end - self.start) // datetime.timedelta(seconds=self.step_s) + 1
+        return (self.end - self.start) // _MICROSECOND // (self.step_s * 1_000_000) + 1
 
     @property
     def moments(self) -> list[datetime.datetime]:
         """The instants, rising."""
-        step = datetime.timedelta(seconds=self.step_s)
-        return [self.start + step * number for number in range(self.count)]
+        steps = (self.step_s * number for number in range(self.count))
+        return [self.start + datetime.timedelta(seconds=step_s) for step_s in steps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,12 @@ class _Query:
     baseline: bool
 
 
-def query(payload: Mapping[str, Any], world: World) -> list[Json]:
+def query(payload: Mapping[str, Any], world: World, deadline: Deadline | None = None) -> list[Json]:
     """Answer metric.query.
 
     Raises:
         BadRequest: A field does not fit, or too many points are asked for; names the field.
+        UpstreamTimeout: The deadline passed while points were computed.
     """
     asked = _query_of(payload, world)
     metric = METRIC_BY_NAME.get(asked.name)
@@ -105,7 +112,11 @@ def query(payload: Mapping[str, Any], world: World) -> list[Json]:
     moments = asked.window.moments
     times = [seconds(moment) for moment in moments]
     texts = [format_time(moment) for moment in moments]
-    return [_written(group, asked, world, times, texts) for group in shown]
+    columns = [_joined(group, asked.aggregation, times, deadline) for group in shown]
+    return [
+        _written(group, asked, world, texts, values)
+        for group, values in zip(shown, columns, strict=True)
+    ]
 
 
 def describe(payload: Mapping[str, Any], world: World) -> list[Json]:
@@ -238,11 +249,10 @@ def _shown(
 
 
 def _written(
-    group: _Group, asked: _Query, world: World, times: Column, texts: Sequence[str]
+    group: _Group, asked: _Query, world: World, texts: Sequence[str], values: Column
 ) -> Json:
     """Write one series as the contract has it."""
     metric, members = group.metric, group.members
-    values = _joined(group, asked.aggregation, times)
     services = {member.service for member in members}
     labels = dict(group.labels) | ({"variant": group.variant} if group.variant else {})
     return without_empty(
@@ -261,14 +271,30 @@ def _written(
     }
 
 
-def _joined(group: _Group, aggregation: str, times: Column) -> Column:
+def _joined(group: _Group, aggregation: str, times: Column, deadline: Deadline | None) -> Column:
     """Return the values of a group: those of its only series, or aggregated ones."""
-    columns = [member.values(times) for member in group.members]
+    columns = [_values(member, times, deadline) for member in group.members]
     word = aggregation or ("sum" if group.metric.kind == "counter" else "avg")
     if len(columns) == 1 and word != "count":
         return columns[0]
     join = AGGREGATIONS[word]
     return list(map(join, zip(*columns, strict=True)))
+
+
+def _values(one: Series, times: Column, deadline: Deadline | None) -> Column:
+    """Return the values of one series.
+
+    Raises:
+        UpstreamTimeout: The deadline passed meanwhile.
+    """
+    found: list[float] = []
+    for begin in range(0, len(times), POINTS_AT_ONCE):
+        if deadline is not None and deadline.expired:
+            raise UpstreamTimeout(
+                "the metric query took too long; narrow its window or its filters"
+            )
+        found += one.values(times[begin : begin + POINTS_AT_ONCE])
+    return found
 
 
 def _mean(values: list[float]) -> float:
@@ -293,11 +319,14 @@ def _metadata_of(group: _Group, asked: _Query, world: World) -> Json:
 
 
 def _resets(places: Iterable[tuple[str, str]], window: Window, world: World) -> list[str]:
-    """Return when the counters of some services start again from 0 within a window."""
+    """Return when the counters of some services start again from 0 within a window.
+
+    Of a longer window than MOST_WEEKS they are those of its end.
+    """
     start_s, end_s = seconds(window.start), seconds(window.end)
     observatory = Observatory(world)
     found = {at_s for place in places for at_s in observatory.resets(*place)}
-    monday_s = week_of(start_s) + WEEK_S
+    monday_s = max(week_of(start_s), week_of(end_s) - MOST_WEEKS * WEEK_S) + WEEK_S
     while monday_s <= end_s:
         found.add(float(monday_s))
         monday_s += WEEK_S

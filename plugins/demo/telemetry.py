@@ -37,7 +37,7 @@ class DemoMetrics(DemoProvider):
         """Return series of one metric."""
         with self.reading(call) as view:
             world = view.world
-        return metrics.query(payload, world)
+        return metrics.query(payload, world, call.deadline)
 
     @rpc("metric.describe")
     def describe_metrics(self, payload: Json, call: Call) -> list[Json]:

@@ -237,10 +237,10 @@ class GitHub:
                 continue
             try:
                 target = urllib.parse.urljoin(reply.url, link["url"])
-                parts = urllib.parse.urlsplit(target)
+                own = self.upstream.is_own(target)
             except ValueError as exc:
                 raise unexpected("the link to its next page is broken") from exc
-            if f"{parts.scheme}://{parts.netloc}" == self.upstream.origin:
+            if own:
                 return target
             log.warning("GitHub's next page is on another host; it is not asked for")
         return ""

@@ -52,17 +52,19 @@ def _words_of(reply: Reply) -> str | None:
 def _classifier(redact: Redactor) -> Callable[[Reply], OpsOrchError | None]:
     """Make the judge of what the table of statuses cannot decide."""
 
+    def told_by(reply: Reply) -> str:
+        return answered("Jira", reply, _words_of(reply), redact)
+
     def judge(reply: Reply) -> OpsOrchError | None:
         login = (reply.headers.get(_LOGIN_REASON) or "").upper()
         if any(word in login for word in _LOGIN_FAILED):
             return AuthFailed(
                 "Jira does not accept email and apiToken (login reason of its answer)"
             )
-        told = answered("Jira", reply, _words_of(reply), redact)
         if reply.status == 404:
-            return NotFound(f"{told} (missing, or no permission to see it)")
+            return NotFound(f"{told_by(reply)} (missing, or no permission to see it)")
         if reply.status == 409 and reply.url.endswith("/transitions"):
-            return BadRequest(told)
+            return BadRequest(told_by(reply))
         return None
 
     return judge

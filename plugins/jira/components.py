@@ -6,6 +6,7 @@ from typing import Final
 
 from opsorch.plugin import Call
 from opsorch.plugin.memory import Memory
+from opsorch.plugin.vendor import text_in
 from opsorch_plugins.jira.client import Jira
 
 KEPT_S: Final = 300.0
@@ -25,9 +26,7 @@ class Components:
         """Return the component's name as Jira writes it, or None where there is none."""
         names = self._memory.get(self._project)
         if names is None:
-            found = [
-                str(c["name"]) for c in self._jira.components(self._project, call) if "name" in c
-            ]
-            names = {each.strip().casefold(): each for each in found}
+            found = (text_in(c, "name") for c in self._jira.components(self._project, call))
+            names = {each.strip().casefold(): each for each in found if each}
             self._memory.put(self._project, names)
         return names.get(name.strip().casefold())

@@ -1,5 +1,6 @@
 """Issues that this process wrote a moment ago: a search may not know of the change yet."""
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -10,6 +11,8 @@ KEPT_S: Final = 300.0
 # So many ids does a search take.
 # Source: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/#api-rest-api-3-search-jql-post
 MOST: Final = 50
+# Jira's ids are 64-bit integers; a search with a larger one is refused.
+_NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class RecentIssues:
@@ -22,7 +25,7 @@ class RecentIssues:
 
     def add(self, issue_id: str) -> None:
         """Remember an issue."""
-        if not (issue_id.isascii() and issue_id.isdigit()):
+        if not _NUMBER.fullmatch(issue_id):
             return
         with self._lock:
             self._written[int(issue_id)] = self._clock()

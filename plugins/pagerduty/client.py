@@ -42,6 +42,8 @@ _DEFAULT_WAIT_S: Final = 30.0
 # Sources: https://developer.pagerduty.com/docs/errors; the two faults of the From header as users
 # met them: https://github.com/dropbox/pygerduty/pull/64 (1008) and
 # https://github.com/quintoandar/airflow-pagerduty-plugin/issues/1 (2016)
+# Far beyond what PagerDuty nests; whatever lies deeper must not use up the stack.
+_MAX_DETAIL_DEPTH: Final = 8
 _FROM_CODES: Final = frozenset({1008, 2016})
 
 
@@ -70,16 +72,18 @@ def error_text(reply: Reply) -> str | None:
     return ": ".join([*words, details] if details else words) or None
 
 
-def _details(errors: Any) -> Iterator[str]:
+def _details(errors: Any, depth: int = 0) -> Iterator[str]:
     """Flatten ``errors``: a text, a list of texts, or an object of either by field."""
+    if depth > _MAX_DETAIL_DEPTH:
+        return
     if isinstance(errors, str):
         yield errors
     elif isinstance(errors, list):
         for entry in errors:
-            yield from _details(entry)
+            yield from _details(entry, depth + 1)
     elif isinstance(errors, dict):
         for field, entry in errors.items():
-            told = ", ".join(_details(entry))
+            told = ", ".join(_details(entry, depth + 1))
             if told:
                 yield f"{field}: {told}"
 

@@ -145,9 +145,9 @@ class AlertFilter:
 
 def _texts(alert: Mapping[str, Any]) -> Iterable[str]:
     """List what a query looks through: label values, among them the name, and two annotations."""
-    annotations = alert.get("annotations") or {}
+    annotations = object_in(alert, "annotations")
     yield from (str(annotations.get(name, "")) for name in ("summary", "description"))
-    yield from map(str, (alert.get("labels") or {}).values())
+    yield from map(str, object_in(alert, "labels").values())
 
 
 def filter_of(payload: Json, settings: Settings, severities: Severities) -> AlertFilter:

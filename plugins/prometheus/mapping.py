@@ -131,11 +131,11 @@ def _points(
     entry: Json, stamps: Callable[[Any], str | None]
 ) -> tuple[list[Json], dict[str, int], bool]:
     """Return the points that JSON can hold, a count of the others by kind, and "is native"."""
-    values, histograms = entry.get("values"), entry.get("histograms")
+    values, histograms = as_list(entry.get("values")), as_list(entry.get("histograms"))
     native = bool(histograms) and not values
     points: list[Json] = []
     dropped: Counter[str] = Counter()
-    for sample in (histograms if native else values) or []:
+    for sample in histograms if native else values:
         stamp, text = _sample(sample)
         if native:
             text = as_object(text).get("count")

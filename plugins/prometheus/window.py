@@ -45,7 +45,7 @@ def window_of(
         raise BadRequest("start must not be after end")
     step_s = step_of(payload) or default_step_s(end - start)
     window = Window(start, end, step_s)
-    if not instant and window.length_s / step_s > MAX_STEPS:
+    if not instant and window.length_s > MAX_STEPS * step_s:
         fits = math.ceil(window.length_s / MAX_STEPS)
         raise BadRequest(
             f"step: {step_s} s over this range makes more than {MAX_STEPS} points a series;"

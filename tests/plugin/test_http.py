@@ -435,6 +435,7 @@ def test_a_body_is_given_up_between_two_pieces(http: requests_mock.Mocker, acme:
         (requests.exceptions.SSLError(), "upstream_unreachable", "TLS", False),
         (requests.exceptions.InvalidURL(), "upstream_unreachable", "the URL is invalid", False),
         (requests.exceptions.InvalidHeader(), "provider_error", "cannot be sent", False),
+        (requests.exceptions.InvalidJSONError(), "provider_error", "the payload", False),
         (UnicodeEncodeError("latin-1", "\u20ac", 0, 1, ""), "provider_error", "credentials", False),
         (TimeoutError(), "upstream_timeout", "did not answer", True),
         (OSError(), "upstream_unreachable", "connection lost", True),
@@ -456,6 +457,22 @@ def test_failures_and_whether_a_write_may_have_left(
     assert words in error.message
     assert http.call_count == 1
     assert ("may have taken effect" in error.message) is unknown
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("https://acme.test/x", True),
+        ("https://ACME.test:443/x", True),
+        ("https://acme.test:8443/x", False),
+        ("http://acme.test/x", False),
+        ("https://user@acme.test/x", False),
+        ("https://evil.test/acme.test", False),
+    ],
+)
+def test_an_upstream_knows_its_own_addresses(acme: Upstream, url: str, own: bool) -> None:
+    """Scheme, host and port count, however they are written."""
+    assert acme.is_own(url) is own
 
 
 def test_the_cause_is_kept(http: requests_mock.Mocker, acme: Upstream) -> None:

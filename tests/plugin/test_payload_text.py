@@ -3,7 +3,7 @@
 import pytest
 
 from opsorch.errors import BadRequest
-from opsorch.plugin.payload import scope_of, text_of
+from opsorch.plugin.payload import scope_of, strings_of, text_of
 
 
 @pytest.mark.parametrize("value", ["", "plain", "jörg", "\U0001f600", "\ud7ff\ue000"])
@@ -17,3 +17,10 @@ def test_half_of_a_surrogate_pair_is_refused_by_name(value: str) -> None:
     """JSON can hold it, UTF-8 cannot, and so neither can a URL."""
     with pytest.raises(BadRequest, match=r"scope\.team holds half of a surrogate pair"):
         scope_of({"scope": {"team": value}})
+
+
+def test_halves_are_refused_in_lists_too() -> None:
+    """A list of texts goes the same ways as a text."""
+    with pytest.raises(BadRequest, match="statuses holds half of a surrogate pair"):
+        strings_of({"statuses": ["open", "a\ud800"]}, "statuses")
+    assert strings_of({"statuses": ["offen", "geschlossen \U0001f600"]}, "statuses")

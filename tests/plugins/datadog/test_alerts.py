@@ -52,6 +52,15 @@ FULL: Json = {
 }
 
 
+@pytest.mark.parametrize("state", [None, 5, ["Alert"], {"Alert": 1}])
+def test_a_monitor_of_an_odd_state_costs_only_itself(
+    http: requests_mock.Mocker, alerts: DatadogAlerts, call: Call, state: Any
+) -> None:
+    http.get(MONITORS, json=[monitor(1, state), monitor(2, "Alert")])
+    [found] = alerts.query({"statuses": ["firing"]}, call)
+    assert found["id"] == "2"
+
+
 @pytest.mark.case("datadog", 10)
 def test_alerts_are_filtered_here(
     http: requests_mock.Mocker, alerts: DatadogAlerts, call: Call

@@ -407,6 +407,7 @@ def test_closing_resolves(
         ({"title": "  "}, "title"),
         ({"title": ""}, "title"),
         ({"fields": {"x": {"type": "odd", "value": 1}}}, "fields.x"),
+        ({"fields": {"x": {"type": ["textbox"], "value": 1}}}, "fields.x"),
         ({"fields": {"x": {"a": 1}}}, "fields.x"),
         ({"metadata": {"customer_impacted": "yes"}}, "metadata.customer_impacted"),
         ({"metadata": {"detected": "yesterday"}}, "metadata.detected"),

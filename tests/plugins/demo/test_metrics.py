@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsorch.errors import BadRequest
+from opsorch.deadline import Deadline
+from opsorch.errors import BadRequest, UpstreamTimeout
 from opsorch_plugins.demo import metrics
 from opsorch_plugins.demo.catalogue import EFFECTS, SERVICE_BY_ID, services_of, team_of
 from opsorch_plugins.demo.measures import METRIC_BY_NAME, METRICS, REQUESTS
@@ -350,6 +351,45 @@ def test_what_does_not_fit_is_refused_by_name(payload, message):
         rest["expression"] = {"metricName": "cpu_usage_ratio", **own}
     with pytest.raises(BadRequest, match=message):
         metrics.query(rest, a_world())
+
+
+@pytest.mark.parametrize("step", [10**12, 10**15, 2**70])
+def test_a_step_beyond_all_windows_leaves_the_first_point(step):
+    start = text(ANCHOR - minutes(5))
+    for series in ask("conversion_rate", start=start, step=step):
+        assert [point["timestamp"] for point in series["points"]] == [start]
+
+
+def test_a_deadline_ends_a_query():
+    asked = {"expression": {"metricName": "cpu_usage_ratio"}}
+    passed = Deadline.after(0, clock=lambda: 5.0)
+    with pytest.raises(UpstreamTimeout, match="narrow its window"):
+        metrics.query(asked, a_world(), passed)
+
+
+def test_a_deadline_ends_even_a_single_series():
+    looks = itertools.count()
+    asked = {
+        "expression": {"metricName": "conversion_rate"},
+        "scope": {"environment": "prod"},
+        "start": text(ANCHOR - minutes(metrics.POINTS_AT_ONCE + 1)),
+    }
+    with pytest.raises(UpstreamTimeout):
+        metrics.query(asked, a_world(), Deadline.after(1.5, clock=lambda: float(next(looks))))
+
+
+def test_of_a_long_window_the_newest_resets_are_told():
+    (found,) = ask(
+        "events_ingested_total",
+        scope={"environment": "prod"},
+        expression={"aggregation": "sum"},
+        start="0002-01-01T00:00:00Z",
+        step=10**12,
+    )
+    resets = [moment_of(at) for at in found["metadata"]["resets"]]
+    mondays = [at for at in resets if at.weekday() == 0 and at.hour == 0]
+    assert len(mondays) == metrics.MOST_WEEKS
+    assert mondays[-1] == ANCHOR.replace(hour=0, minute=0) - minutes(2 * 24 * 60)
 
 
 def test_the_smallest_step_that_is_named_fits():

@@ -71,6 +71,19 @@ def test_a_next_page_on_another_host_is_not_asked_for(
     assert "another host" in caplog.text
 
 
+@pytest.mark.parametrize("base", ["https://GHE.example.com", "https://ghe.example.com:443"])
+def test_the_next_page_is_on_the_same_host_however_it_is_written(
+    http: requests_mock.Mocker, tickets_of: Build, call: Call, base: str
+) -> None:
+    """GitHub writes its links without the port and in small letters."""
+    second = "https://ghe.example.com/api/v3/repositories/1/issues?page=2"
+    first = f"{base}/api/v3/repos/acme/web/issues"
+    http.get(first, json=[an_issue(2, "Two")], headers=next_link(second))
+    http.get(second, json=[an_issue(1, "One")])
+    tickets = tickets_of(apiURL=base).query({}, call)
+    assert [t["id"] for t in tickets] == ["2", "1"]
+
+
 def test_paging_ends_after_twenty_pages(
     http: requests_mock.Mocker, tickets_of: Build, call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,11 +1,13 @@
 """An issue becomes a ticket."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opsorch.capabilities import operations
 from opsorch.plugin.times import ZERO_TIME, vendor_time
 from opsorch_plugins.jira.mapping import FIELDS, ticket_of
 
@@ -103,6 +105,7 @@ def test_whatever_is_absent_or_null_is_left_out(fields: Any) -> None:
     }
 
 
+TICKET = next(known.result for _, known in operations() if known.method == "ticket.get")
 ODD = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
     lambda inner: st.one_of(
@@ -120,8 +123,9 @@ ODD = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), ODD))
 def test_no_field_of_another_type_costs_the_ticket(fields: Json) -> None:
-    """No null gets out either."""
+    """It has the shape of the contract, and no null gets out."""
     made = ticket({"id": "1", "key": "OPS-1", "fields": fields})
+    assert json.loads(TICKET.convert(json.dumps(made).encode())) == made
     assert None not in made.values()
     assert None not in made.get("fields", {}).values()
 

@@ -180,17 +180,19 @@ def test_a_service_is_looked_for_among_the_components(
 ) -> None:
     """They are asked for once; a service that is none of them is a label."""
     http.get(
-        f"{API}/project/OPS/components", json=[{"id": "1", "name": "Checkout API"}, {"id": "2"}]
+        f"{API}/project/OPS/components",
+        json=[{"id": "1", "name": "Checkout API"}, {"id": "2"}, {"id": "3", "name": None}],
     )
     http.post(SEARCH, json=page())
     provider = tickets_of()
     for service, clause in (
         ("checkout api", 'component = "Checkout API"'),
         ("web", 'labels IN ("web","service:web")'),
+        ("None", 'labels IN ("None","service:None")'),
     ):
         provider.query({"scope": {"service": service}}, call)
         assert clause in sent(http.last_request)["jql"]
-    assert len(calls(http)) == 3
+    assert len(calls(http)) == 4
 
 
 def test_components_are_asked_for_again_after_a_while(
@@ -233,6 +235,7 @@ def test_only_the_newest_writes_of_the_last_minutes_are_kept() -> None:
         recent.add(str(number))
     recent.add("7")
     recent.add("OPS-1")
+    recent.add("1" * 5000)
     assert recent.ids() == [*range(5, 7), *range(8, MOST + 5), 7]
     now[0] = 299.0
     recent.add("1")

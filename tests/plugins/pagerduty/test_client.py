@@ -43,6 +43,14 @@ def refusal(message: str, errors: Any = None, code: int = 2001) -> Json:
     return {"error": {"message": message, "code": code, "errors": errors}}
 
 
+def nested(depth: int) -> Json:
+    """An object within an object within another."""
+    found: Json = {}
+    for _ in range(depth):
+        found = {"a": found}
+    return found
+
+
 @pytest.mark.case("pagerduty", 9)
 @pytest.mark.parametrize(
     ("fault", "error", "unknown"),
@@ -213,6 +221,7 @@ def test_oauth_tokens_are_bearers(http: requests_mock.Mocker, build: Build, call
         (400, {"message": "flat"}, BadRequest, "HTTP 400: flat"),
         (400, refusal("Bad", {"a": {"b": [1, None, "c"]}}), BadRequest, "a: b: c"),
         (400, [], BadRequest, "HTTP 400$"),
+        (400, refusal("Bad", nested(700)), BadRequest, "HTTP 400: Bad$"),
         (409, refusal("Conflict"), ProviderError, "HTTP 409: Conflict"),
         (410, refusal("Gone"), ProviderError, "HTTP 410: Gone"),
         (418, {}, ProviderError, "HTTP 418"),

@@ -315,6 +315,15 @@ def test_elements_that_are_no_alerts_are_skipped(
             alerts_of().query({}, call)
 
 
+@pytest.mark.parametrize("odd", [None, 5, "text", [{"summary": "Alert"}]])
+def test_odd_annotations_hold_no_text(
+    http: requests_mock.Mocker, alerts_of: Build, call: Call, odd: object
+) -> None:
+    """They do not get in the way of a search, whose text may stand in a label."""
+    http.get(ALERTS, json=[{**alert(2), "annotations": odd}, alert(1)])
+    assert [found["title"] for found in alerts_of().query({"query": "alert2"}, call)] == ["Alert2"]
+
+
 def test_groups_add_their_labels(http: requests_mock.Mocker, alerts_of: Build, call: Call) -> None:
     """An alert in several groups comes once; the endpoint knows no flag for unprocessed."""
     groups = [

@@ -148,6 +148,11 @@ def test_the_default_step_makes_few_points(length_s: float) -> None:
     assert length_s / step_s <= 240
 
 
+def test_a_step_beyond_all_numbers_makes_one_point() -> None:
+    """What no float can hold is compared all the same."""
+    assert window_of({"step": 10**400}, 3600, NOW).step_s == 10**400
+
+
 def test_an_instant_query_has_no_limit_of_steps() -> None:
     """It answers one point, however long the range of its link."""
     payload = {"start": "2000-01-01T00:00:00Z", "step": 1}

@@ -565,7 +565,7 @@ def test_odd_series_and_samples_cost_only_themselves(
 ) -> None:
     """One malformed element does not cost the whole answer."""
     values = [[1714975200, "1"], [1, 2, 3], None, ["x", "1"], [1e30, "1"], [1714975201, "odd"]]
-    entries = [None, {"metric": None, "values": values}, {"metric": {"a": 1}}]
+    entries = [None, {"metric": None, "values": values}, {"metric": {"a": 1}, "values": 5}]
     http.get(RANGE, json=answer("matrix", entries))
     first, second = metrics_of().query({"expression": {"metricName": "up"}, **HOUR}, call)
     assert first["points"] == [{"timestamp": "2024-05-06T06:00:00Z", "value": 1.0}]
