@@ -13,6 +13,7 @@ from opsorch.capabilities import fields as f
 from opsorch.capabilities.spec import Capability, Operation
 from opsorch.config import CAPABILITY_SETTINGS, PLUGIN_SETTINGS, SETTINGS, Setting
 from opsorch.observability.events import EVENTS
+from opsorch.observability.metrics import METRICS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MADE = "<!-- Made by `make generate`; change the table in the code instead. -->"
@@ -129,9 +130,25 @@ def table(rows: Iterator[Setting] | tuple[Setting, ...] | list[Setting], prefix:
     return "\n".join(lines)
 
 
+def metrics_table() -> list[str]:
+    lines = [
+        "",
+        "## Metrics",
+        "",
+        "`GET /metrics` has them in Prometheus' text format, all workers together.",
+        "",
+        "| metric | kind | what | labels |",
+        "|---|---|---|---|",
+    ]
+    for row in METRICS.values():
+        labels = ", ".join(f"`{label}`" for label in row.labels) or "-"
+        lines.append(f"| `{row.name}` | {row.kind.__name__.lower()} | {row.help} | {labels} |")
+    return lines
+
+
 def events_page() -> str:
     lines = [
-        "# Log events",
+        "# Log events and metrics",
         "",
         MADE,
         "",
@@ -145,6 +162,7 @@ def events_page() -> str:
     for name, event in EVENTS.items():
         facts = ", ".join(f"`{fact}`" for fact in event.facts)
         lines.append(f"| `{name}` | {event.level} | {event.help} | {facts} |")
+    lines += metrics_table()
     return "\n".join(lines) + "\n"
 
 

@@ -101,7 +101,7 @@ def _finish(response: flask.Response) -> flask.Response:
     response.headers["X-Request-ID"] = known.request_id
     add_cors(response, request.headers.get("Origin"), gateway().settings.cors_origins)
     seconds = time.monotonic() - known.started_at
-    gateway().metrics.requests.labels(known.operation, str(response.status_code)).observe(seconds)
+    gateway().metrics.request_finished(known.operation, response.status_code, seconds)
     logs.emit(
         "request.completed",
         request_id=known.request_id,

@@ -5,9 +5,9 @@ imported. No label holds an id, a URL or a message; pids are no labels either, s
 worker would add its own series.
 """
 
-import functools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import (
@@ -27,94 +27,98 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 Facts = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: how Prometheus counts it, its name, what it tells, its labels.
+
+    Attributes:
+        mode: How a gauge adds up over the workers; "" for what is no gauge.
+    """
+
+    kind: type[Counter | Gauge | Histogram]
+    name: str
+    help: str
+    labels: tuple[str, ...] = ("capability",)
+    mode: str = ""
+
+
+# docs/events.md is made of it.
+METRICS: Final[Mapping[str, Metric]] = {
+    "requests": Metric(
+        Histogram,
+        "opsorch_request_duration_seconds",
+        "Requests by operation and status.",
+        ("operation", "status"),
+    ),
+    "calls": Metric(
+        Histogram,
+        "opsorch_plugin_call_duration_seconds",
+        "Calls of providers by outcome: ok, or the code of the error.",
+        ("capability", "method", "code"),
+    ),
+    "waits": Metric(
+        Histogram,
+        "opsorch_plugin_checkout_wait_seconds",
+        "How long calls waited for a process that was busy.",
+    ),
+    "starts": Metric(Counter, "opsorch_plugin_starts_total", "Processes started."),
+    "start_failures": Metric(Counter, "opsorch_plugin_start_failures_total", "Starts that failed."),
+    "restarts": Metric(
+        Counter,
+        "opsorch_plugin_restarts_total",
+        "Processes that were replaced, by reason.",
+        ("capability", "reason"),
+    ),
+    "timeouts": Metric(Counter, "opsorch_plugin_timeouts_total", "Calls past their deadline."),
+    "retries": Metric(Counter, "opsorch_plugin_retries_total", "Calls that were tried again."),
+    "skipped": Metric(Counter, "opsorch_plugin_stdout_skipped_total", "Lines of text on stdout."),
+    "lost": Metric(Counter, "opsorch_plugin_streams_lost_total", "Streams found out of step."),
+    "strays": Metric(Counter, "opsorch_plugin_strays_killed_total", "Strays killed.", ()),
+    "opened": Metric(Counter, "opsorch_plugin_breaker_opened_total", "Times a breaker opened."),
+    "processes": Metric(
+        Gauge,
+        "opsorch_plugin_processes",
+        "Processes now, by state.",
+        ("capability", "state"),
+        "livesum",
+    ),
+    "waiting": Metric(
+        Gauge,
+        "opsorch_plugin_checkouts_waiting",
+        "Calls that wait for a process now.",
+        mode="livesum",
+    ),
+    "breaker": Metric(
+        Gauge,
+        "opsorch_plugin_breaker_state",
+        "0 closed, 1 half-open, 2 open; the worst of all workers.",
+        mode="livemax",
+    ),
+}
+
+# Event -> the counter of its capability that it adds one to.
+_COUNTED: Final[Mapping[str, str]] = {
+    "process.started": "starts",
+    "process.start_failed": "start_failures",
+    "stdout.skipped": "skipped",
+    "stream.lost": "lost",
+    "breaker.opened": "opened",
+    "call.retried": "retries",
+}
+
+
 class Metrics:
     """Counts what the events tell, and holds the gauges that snapshots fill."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        make = functools.partial(_make, self._registry)
-        self.requests = make(
-            Histogram,
-            "opsorch_request_duration_seconds",
-            "Requests by operation and status.",
-            ("operation", "status"),
-            buckets=_SECONDS,
-        )
-        self.calls = make(
-            Histogram,
-            "opsorch_plugin_call_duration_seconds",
-            "Calls of providers by outcome: ok, or the code of the error.",
-            ("capability", "method", "code"),
-            buckets=_SECONDS,
-        )
-        self.waits = make(
-            Histogram,
-            "opsorch_plugin_checkout_wait_seconds",
-            "How long calls waited for a process that was busy.",
-            ("capability",),
-            buckets=_SECONDS,
-        )
-        one = ("capability",)
-        self.starts = make(Counter, "opsorch_plugin_starts_total", "Processes started.", one)
-        self.start_failures = make(
-            Counter, "opsorch_plugin_start_failures_total", "Starts that failed.", one
-        )
-        self.restarts = make(
-            Counter,
-            "opsorch_plugin_restarts_total",
-            "Processes that were replaced, by reason.",
-            ("capability", "reason"),
-        )
-        self.timeouts = make(
-            Counter, "opsorch_plugin_timeouts_total", "Calls past their deadline.", one
-        )
-        self.retries = make(
-            Counter, "opsorch_plugin_retries_total", "Calls that were tried again.", one
-        )
-        self.skipped = make(
-            Counter, "opsorch_plugin_stdout_skipped_total", "Lines of text on stdout.", one
-        )
-        self.lost = make(
-            Counter, "opsorch_plugin_streams_lost_total", "Streams found out of step.", one
-        )
-        self.strays = make(Counter, "opsorch_plugin_strays_killed_total", "Strays killed.", ())
-        self.opened = make(
-            Counter, "opsorch_plugin_breaker_opened_total", "Times a breaker opened.", one
-        )
-        self.processes = make(
-            Gauge,
-            "opsorch_plugin_processes",
-            "Processes now, by state.",
-            ("capability", "state"),
-            multiprocess_mode="livesum",
-        )
-        self.waiting = make(
-            Gauge,
-            "opsorch_plugin_checkouts_waiting",
-            "Calls that wait for a process now.",
-            one,
-            multiprocess_mode="livesum",
-        )
-        self.breaker = make(
-            Gauge,
-            "opsorch_plugin_breaker_state",
-            "0 closed, 1 half-open, 2 open; the worst of all workers.",
-            one,
-            multiprocess_mode="livemax",
-        )
+        self._made = {key: _made(row, self._registry) for key, row in METRICS.items()}
         self._on: Mapping[str, Callable[[Facts], None]] = {
-            "process.started": lambda f: self.starts.labels(f["capability"]).inc(),
-            "process.start_failed": lambda f: self.start_failures.labels(f["capability"]).inc(),
-            "process.retired": lambda f: self.restarts.labels(f["capability"], f["reason"]).inc(),
-            "lease.discarded": lambda f: self.restarts.labels(
-                f["capability"], _reason(f["reason"])
-            ).inc(),
-            "stdout.skipped": lambda f: self.skipped.labels(f["capability"]).inc(),
-            "stream.lost": lambda f: self.lost.labels(f["capability"]).inc(),
-            "stray.killed": lambda f: self.strays.inc(),
-            "breaker.opened": lambda f: self.opened.labels(f["capability"]).inc(),
-            "call.retried": lambda f: self.retries.labels(f["capability"]).inc(),
-            "checkout.waited": lambda f: self.waits.labels(f["capability"]).observe(f["seconds"]),
+            **{event: self._counter(key) for event, key in _COUNTED.items()},
+            "process.retired": self._replaced,
+            "lease.discarded": self._replaced,
+            "stray.killed": lambda facts: self._made["strays"].inc(),
+            "checkout.waited": self._waited,
             "call.finished": self._call_finished,
         }
 
@@ -124,20 +128,34 @@ class Metrics:
         if count is not None:
             count(facts)
 
+    def request_finished(self, operation: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._made["requests"].labels(operation, str(status)).observe(seconds)
+
+    def _counter(self, key: str) -> Callable[[Facts], None]:
+        return lambda facts: self._made[key].labels(facts["capability"]).inc()
+
+    def _replaced(self, facts: Facts) -> None:
+        reason = _REASONS.get(facts["reason"], "other")
+        self._made["restarts"].labels(facts["capability"], reason).inc()
+
+    def _waited(self, facts: Facts) -> None:
+        self._made["waits"].labels(facts["capability"]).observe(facts["seconds"])
+
     def _call_finished(self, facts: Facts) -> None:
         capability, method, code = facts["capability"], facts["method"], facts["code"]
-        self.calls.labels(capability, method, code).observe(facts["seconds"])
+        self._made["calls"].labels(capability, method, code).observe(facts["seconds"])
         if code == "rpc_timeout":
-            self.timeouts.labels(capability).inc()
+            self._made["timeouts"].labels(capability).inc()
 
     def set_pool(
         self, capability: str, states: Mapping[str, int], waiting: int, breaker: str
     ) -> None:
         """Set the gauges of one capability to what its pool looks like now."""
         for state, count in states.items():
-            self.processes.labels(capability, state).set(count)
-        self.waiting.labels(capability).set(waiting)
-        self.breaker.labels(capability).set(_BREAKER.get(breaker, 0))
+            self._made["processes"].labels(capability, state).set(count)
+        self._made["waiting"].labels(capability).set(waiting)
+        self._made["breaker"].labels(capability).set(_BREAKER.get(breaker, 0))
 
     def page(self) -> bytes:
         """Return what all workers have counted, as Prometheus reads it."""
@@ -149,7 +167,11 @@ class Metrics:
 
 
 _BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
+# Why a process was replaced, as its event tells it, and as the label does.
 _REASONS: Final = {
+    "idle": "idle",
+    "max_calls": "max_calls",
+    "max_memory": "max_memory",
     "PluginCrashed": "died",
     "PluginStartFailed": "died",
     "RpcTimeout": "timeout",
@@ -160,9 +182,8 @@ _REASONS: Final = {
 }
 
 
-def _reason(reason: Any) -> str:
-    return _REASONS.get(reason, "other")
-
-
-def _make(registry: CollectorRegistry, kind: Any, *words: Any, **options: Any) -> Any:
-    return kind(*words, registry=registry, **options)
+def _made(row: Metric, registry: CollectorRegistry) -> Any:
+    options: dict[str, Any] = {"buckets": _SECONDS} if row.kind is Histogram else {}
+    if row.mode:
+        options["multiprocess_mode"] = row.mode
+    return row.kind(row.name, row.help, row.labels, registry=registry, **options)
