@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -343,27 +344,25 @@ def test_a_plugin_has_its_three_pipes_and_nothing_else(rig: Rig) -> None:
     assert all(what.startswith("pipe:") for what in mine.values())
 
 
-class Descriptors:
-    """Takes every descriptor that is left for the length of a block, all but so many."""
-
-    def __init__(self, spare: int) -> None:
-        self._spare = spare
-
-    def __enter__(self) -> None:
-        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        taken = max(map(int, os.listdir("/proc/self/fd")))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, self._limits[1]))
-        self._kept: list[int] = []
+@contextlib.contextmanager
+def few_descriptors(spare: int) -> Iterator[None]:
+    """Take every descriptor that is left for the length of a block, all but so many."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # However the table is filled, so many fit above the highest that is open.
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, limits[1]))
+    try:
         with contextlib.suppress(OSError):
             while True:
-                self._kept.append(os.open(os.devnull, os.O_RDONLY))
-        for _ in range(self._spare):
-            os.close(self._kept.pop())
-
-    def __exit__(self, *exc: object) -> None:
-        for descriptor in self._kept:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(spare):
+            os.close(taken.pop())
+        yield
+    finally:
+        for descriptor in taken:
             os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.fault(50)
@@ -372,7 +371,7 @@ def test_without_descriptors_a_start_fails_and_nothing_leaks(rig: Rig, spare: in
     provider = rig.provider("echo", pool_size=2)
     before = descriptors()
     # It takes eight: three pipes, and the one over which exec tells of its failure.
-    with Descriptors(spare):
+    with few_descriptors(spare):
         error = rig.refused(provider)
     assert isinstance(error, PluginStartFailed)
     assert error.status == 503
