@@ -1,6 +1,7 @@
 """Gunicorn as the gateway sets it up: the worker's loop, the refusals, the hooks, the settings."""
 
 import contextlib
+import ctypes
 import errno
 import json
 import logging
@@ -10,6 +11,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -32,6 +34,7 @@ from opsorch.gateway import partings, server
 from opsorch.gateway.patience import Patience
 from opsorch.gateway.server import Arbiter, Logger, Server, Worker
 from tests.faults.support import eventually
+from tests.harness import clean_environ
 from tests.plugin.loopback import CERTIFICATE
 
 # Above every pid that the kernel gives.
@@ -582,3 +585,50 @@ def test_standard_streams_that_are_closed_lead_nowhere() -> None:
     before = sys.stdout, sys.stderr
     server._open_standard_streams()
     assert (sys.stdout, sys.stderr) == before
+
+
+LOOKS_AT_THE_ALLOCATOR = """
+import ctypes, os
+from opsorch.gateway.server import keep_freed_memory
+
+class Usage(ctypes.Structure):  # mallinfo2(3)
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd",
+        "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+look = ctypes.CDLL(None).mallinfo2
+look.restype = Usage
+keep_freed_memory()
+before = look()
+block = bytes(4 * 2**20)
+during = look()
+del block
+print(during.hblks - before.hblks, look().keepcost >= 4 * 2**20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("environ", "seen"),
+    [({}, "0 True"), ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, "1 False")],
+    ids=["by itself", "the environment's word counts"],
+)
+def test_the_memory_of_a_large_result_is_kept(environ: dict[str, str], seen: str) -> None:
+    """A block of 4 MiB is no mapping of its own, and stays with the process when it is freed."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS_AT_THE_ALLOCATOR],
+        env={**clean_environ(), **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == seen
+
+
+def test_a_library_without_such_switches_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    libraries = iter([SimpleNamespace(), SimpleNamespace(mallopt=lambda *it: asked.append(it))])
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: next(libraries))
+    server.keep_freed_memory()
+    assert asked == []
+    server.keep_freed_memory()
+    assert len(asked) == 3
