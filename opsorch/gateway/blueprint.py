@@ -10,11 +10,11 @@ import msgspec
 from opsorch.capabilities import fields
 from opsorch.capabilities.spec import READ, Capability, Operation
 from opsorch.deadline import Deadline
-from opsorch.errors import STATUS_OF_CODE, BadRequest, OpsOrchError, PluginFailure, ProviderError
+from opsorch.errors import BadRequest, OpsOrchError, PluginFailure, ProviderError
 from opsorch.gateway.bodies import json_body
 from opsorch.gateway.paths import Segment
 from opsorch.gateway.state import Gateway, facts, gateway, json_answer
-from opsorch.providers.base import CallContext, RawJson, Unavailable
+from opsorch.providers.base import CallContext, RawJson, Unavailable, telling
 from opsorch.providers.registry import Slot
 
 # Numbers with a fraction reach the plugin as they were written.
@@ -92,27 +92,17 @@ def _called(here: Gateway, slot: Slot, operation: Operation, payload: bytes) -> 
     """Call the provider within one deadline and turn its result into the body of the answer."""
     known, deadline = facts(), Deadline.after(slot.settings.timeout_s)
     context = CallContext(deadline, known.request_id, known.actor_id, known.traceparent)
-    code = "ok"
     try:
-        with slot.admission:
-            raw = slot.provider.call(
-                operation.method, payload, context, repeatable=operation.kind is READ
-            )
-        return _converted(operation, raw)
+        with telling(here.emit, slot.settings.name, operation.method, deadline):
+            with slot.admission:
+                raw = slot.provider.call(
+                    operation.method, payload, context, repeatable=operation.kind is READ
+                )
+            return _converted(operation, raw)
     except OpsOrchError as error:
-        code = error.code if error.code in STATUS_OF_CODE else "other"
         slot.last_error.note(error)
         _tell_unknown_outcome(operation, error)
         raise
-    finally:
-        seconds = deadline.timeout_s - deadline.remaining()
-        here.emit(
-            "call.finished",
-            capability=slot.settings.name,
-            method=operation.method,
-            code=code,
-            seconds=round(seconds, 6),
-        )
 
 
 def _converted(operation: Operation, raw: RawJson) -> bytes:

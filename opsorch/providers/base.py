@@ -1,13 +1,16 @@
 """What every provider offers to the gateway."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
 from opsorch.deadline import Deadline
-from opsorch.errors import OpsOrchError
+from opsorch.errors import STATUS_OF_CODE, OpsOrchError
+from opsorch.supervisor.spec import Emit
 
 RawJson = bytes | msgspec.Raw
 
@@ -27,6 +30,27 @@ class CallContext:
     request_id: str = ""
     actor: str = ""
     traceparent: str = ""
+
+
+@contextlib.contextmanager
+def telling(emit: Emit, capability: str, method: str, deadline: Deadline) -> Iterator[None]:
+    """Tell of the call that the block makes, once it is over."""
+    code = "internal_error"
+    try:
+        yield
+        code = "ok"
+    except OpsOrchError as error:
+        code = error.code if error.code in STATUS_OF_CODE else "other"
+        raise
+    finally:
+        seconds = deadline.timeout_s - deadline.remaining()
+        emit(
+            "call.finished",
+            capability=capability,
+            method=method,
+            code=code,
+            seconds=round(seconds, 6),
+        )
 
 
 class Provider(Protocol):

@@ -81,6 +81,9 @@ class Registry:
         self._emit = emit
         self._lock = threading.Lock()
         self._slots = {name: self._slot(settings.capabilities[name]) for name in CAPABILITIES}
+        for name, slot in self._slots.items():
+            if isinstance(slot.provider, Unavailable) and slot.configured:
+                emit("capability.off", capability=name, reason=slot.provider.error.message)
 
     def __getitem__(self, capability: str) -> Slot:
         return self._slots[capability]
@@ -108,10 +111,7 @@ class Registry:
         old.provider.drain()
 
     def _slot(self, own: CapabilitySettings) -> Slot:
-        provider = self._provider(own)
-        if isinstance(provider, Unavailable) and provider.configured:
-            self._emit("capability.off", capability=own.name, reason=provider.error.message)
-        return Slot(own, provider, Admission(own.name, own.max_concurrency))
+        return Slot(own, self._provider(own), Admission(own.name, own.max_concurrency))
 
     def _provider(self, own: CapabilitySettings) -> Provider:
         if not own.configured:

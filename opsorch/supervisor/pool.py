@@ -30,6 +30,8 @@ from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.states import ProcessState
 
 RETRY_AFTER_BUSY_S: Final = 1.0
+# A reason of lease.discarded; so it is, too, where nobody had lent the process.
+DIED_IDLE: Final = "died while idle"
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Pool:
                 break
             if process.usable():
                 return Lease(self, process, fresh=False)
-            self.discard(process, "died while idle")
+            self.discard(process, DIED_IDLE)
         waited_from = time.monotonic()
         waiter = self._take_slot_or_queue()
         if waiter is not None:
@@ -343,8 +345,10 @@ class Pool:
                 process.idle_since = time.monotonic()
                 self._idle.append(process)
                 self._serve_waiters()
-        if leaves:
-            self._retire(process, polite=not (dead or self._closed))
+        if dead:
+            self.discard(process, DIED_IDLE)
+        elif leaves:
+            self._retire(process, polite=not self._closed)
         else:
             self._tend_later(self.spec.idle_timeout_s)
 
@@ -379,7 +383,7 @@ class Pool:
             self._breaker.try_abandoned()
 
     def discard(self, process: Process, reason: str, *, keep_slot: bool = False) -> None:
-        """Destroy a lent process: its group is killed, its slot is free at once."""
+        """Destroy a process that nobody may use: its group is killed, its slot is free at once."""
         self._emit("lease.discarded", capability=self.spec.label, pid=process.pid, reason=reason)
         self._retire(process, polite=False, keep_slot=keep_slot)
 
@@ -415,7 +419,7 @@ class Pool:
         if was_idle:
             if not process.calls and self._starts_in_vain(process):
                 self.start_failed(f"it ended ({process.child.status})", process.stderr.last_lines())
-            self._retire(process, polite=False)
+            self.discard(process, DIED_IDLE)
 
     def _starts_in_vain(self, process: Process) -> bool:
         """Tell whether the death of a process started ahead shows that starting is no use.

@@ -389,6 +389,8 @@ def test_a_defect_tells_the_request_id_and_no_more(here: Here) -> None:
     [event] = here.log.events("request.failed")
     assert event["request_id"] == "r9"
     assert "ZeroDivisionError" in json.dumps(event)
+    counted = 'capability="incident",code="internal_error",method="incident.query"} 1.0'
+    assert counted in here.client.get("/metrics").text
 
 
 def test_too_many_calls_of_one_capability_are_refused_at_once(here: Here) -> None:

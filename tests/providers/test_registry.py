@@ -235,6 +235,7 @@ def test_a_replaced_provider_answers_and_a_bad_one_is_refused(
     with pytest.raises(PluginNotFound):
         registry.replace(dataclasses.replace(own, plugin="bundled:nope"))
     assert registry["team"].provider is before
+    assert not told.named("capability.off"), "the old one stays on"
     assert called(registry, "team", "team.get", {"id": "team-data"})["id"] == "team-data"
     registry.replace(dataclasses.replace(own, plugin="", provider="demo"))
     assert isinstance(registry["team"].provider, InProcessProvider)
