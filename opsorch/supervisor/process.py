@@ -12,6 +12,7 @@ from typing import Final
 from opsorch.deadline import Deadline
 from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.observability.redact import clean_text
+from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child
 from opsorch.supervisor.frames import Envelope, ReplyReader, check_id
 from opsorch.supervisor.spec import Emit, PluginSpec
@@ -63,17 +64,19 @@ class Process:
 
     Attributes:
         in_step: Every request that was written has had its whole reply, and nothing more.
-        on_trial: It is the breaker's half-open try, and has not replied yet.
+        permit: The breaker's leave to start it.
     """
 
-    def __init__(self, child: Child, spec: PluginSpec, mark: str, emit: Emit) -> None:
+    def __init__(
+        self, child: Child, spec: PluginSpec, mark: str, emit: Emit, permit: Permit
+    ) -> None:
         self.child = child
         self.spec = spec
         self.mark = mark
+        self.permit = permit
         self.state = ProcessState.STARTING
         self.calls = 0
         self.called_at = 0.0
-        self.on_trial = False
         self.started_at = time.monotonic()
         self.idle_since = self.started_at
         self.call_limit = 0

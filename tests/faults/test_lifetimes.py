@@ -179,7 +179,7 @@ def test_a_call_that_is_cut_off_by_the_end_starts_nothing(rig: Rig, repeatable: 
 @pytest.mark.fault(42)
 def test_a_process_that_starts_while_the_pool_is_closed_is_killed(rig: Rig) -> None:
     provider = rig.provider("echo")
-    spawner = provider.pool._spawner
+    spawner = provider.pool.starts._spawner
 
     class Late:
         def start(self, spec: PluginSpec, mark: str) -> Any:
@@ -188,7 +188,7 @@ def test_a_process_that_starts_while_the_pool_is_closed_is_killed(rig: Rig) -> N
             provider.pool.close()
             return wish
 
-    provider.pool._spawner = Late()
+    provider.pool.starts._spawner = Late()
     assert isinstance(rig.refused(provider), PluginBusy)
     assert len(rig.events.named("process.started")) == 1
     assert provider.pool.wait_gone(10)

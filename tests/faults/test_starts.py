@@ -163,7 +163,7 @@ def test_a_crash_loop_starts_few_processes_in_half_a_minute(rig: Rig) -> None:
     now = itertools.count()
     # A clock that ticks a tenth of a second a call, so that half a minute is short.
     ticks = [0.0]
-    provider.pool._breaker = Breaker(clock=lambda: ticks[0], jitter=lambda: 0.0)
+    provider.pool.starts._breaker = Breaker(clock=lambda: ticks[0], jitter=lambda: 0.0)
     for _ in range(300):
         ticks[0] = next(now) / 10
         error = rig.refused(provider)

@@ -14,6 +14,7 @@ import pytest
 from opsorch.deadline import Deadline
 from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.supervisor import process as module
+from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.process import Process, ProcessDied, Request
 from opsorch.supervisor.spec import PluginSpec
@@ -41,7 +42,7 @@ class World:
             command = ("/bin/sh", "-c", *command)
         spec = PluginSpec("alert", command, environ={"PATH": os.environ["PATH"]}, **limits)
         child = _SPAWNER.start(spec, "1").result(20)
-        process = Process(child, spec, "1", self.emit)
+        process = Process(child, spec, "1", self.emit, Permit())
         self.processes.append(process)
         return process
 

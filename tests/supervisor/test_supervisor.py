@@ -161,12 +161,12 @@ def test_beginning_again_forgets_what_was(tmp_path: pathlib.Path) -> None:
     before = supervisor._spawner, supervisor._keeper
     supervisor._swept = True
     pool = supervisor.pool(plugin_spec(tmp_path))
-    pool.start_failed("for the test")
+    pool.starts.failed("for the test")
     supervisor.begin_again()
     assert pool.snapshot().breaker == "closed"
     assert supervisor._spawner is not before[0]
     assert supervisor._keeper is not before[1]
-    assert (pool._spawner, pool._keeper) == (supervisor._spawner, supervisor._keeper)
+    assert (pool.starts._spawner, pool._keeper) == (supervisor._spawner, supervisor._keeper)
     # So that it is begun again by no fork of another test: its descriptors are closed now.
     module._ALIVE.discard(supervisor)
     supervisor._keeper.abandon()
