@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None, sink: logs.Sink | None = None) 
     sink = sink or logs.Sink()
     logs.configure_logs(settings.log_level, settings.log_format, sink)
     metrics = Metrics()
+    sink.on_lost = metrics.lines_lost
     emit = functools.partial(_emit, metrics)
     supervisor = Supervisor(emit)
     registry = Registry(settings, supervisor, emit)

@@ -16,6 +16,7 @@ class Patience:
 
     def __init__(self) -> None:
         self._until: dict[int, tuple[Callable[[], socket.socket], float]] = {}
+        self._late: set[int] = set()
         # A signal's handler gives up on the main thread, which may be inside here already.
         self._lock = threading.RLock()
         self._over = False
@@ -37,7 +38,12 @@ class Patience:
     def forget(self, owner: object) -> bool:
         """Watch no more. Tells whether it was still watched: not shut down, that is."""
         with self._lock:
+            self._late.discard(id(owner))
             return self._until.pop(id(owner), None) is not None
+
+    def is_late(self, owner: object) -> bool:
+        """Tell whether it was shut down because its time was over, and was not forgotten since."""
+        return id(owner) in self._late
 
     @contextlib.contextmanager
     def watching(self, sock: socket.socket | None, limit_s: float) -> Iterator[None]:
@@ -58,6 +64,7 @@ class Patience:
             late = {owner: seen for owner, seen in self._until.items() if seen[1] < now}
             for owner in late:
                 del self._until[owner]
+            self._late |= late.keys()
         for current, _ in late.values():
             _stop_reading(current())
 

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gunicorn.app.base
 import gunicorn.arbiter
@@ -32,6 +32,9 @@ from opsorch.gateway.patience import PATIENCE
 from opsorch.gateway.scratch import make_folder
 from opsorch.observability import logs
 from opsorch.supervisor.supervisor import DRAIN_S, Supervisor
+
+if TYPE_CHECKING:
+    from opsorch.observability.metrics import Metrics
 
 HEADER_S: Final = 10.0
 KEEPALIVE_S: Final = 75
@@ -79,7 +82,7 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
             super().accept(listener)
         except OSError as exc:
             if exc.errno in _EXHAUSTED:
-                logs.emit("gateway.exhausted", worker=self.pid, reason=exc.strerror)
+                self.app.emit("gateway.exhausted", worker=self.pid, reason=exc.strerror)
             elif exc.errno != errno.EINVAL:
                 # EINVAL: the master has shut the listener down, and its SIGTERM is on the way.
                 raise
@@ -100,14 +103,22 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
         try:
             return super().handle(conn)
         finally:
-            PATIENCE.forget(conn)
+            self._forget(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve a request, whose header is read."""
-        if not PATIENCE.forget(conn):
+        if not self._forget(conn):
             # It waited for a thread for so long that nothing more is read from the connection.
             req.force_close()
         return super().handle_request(req, conn)
+
+    def _forget(self, conn: Any) -> bool:
+        """Watch a connection no more; tells of one whose time was over."""
+        late = PATIENCE.is_late(conn)
+        watched = PATIENCE.forget(conn)
+        if late:
+            self.app.emit("connection.stalled", worker=self.pid)
+        return watched
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Keep the connection, or part with it; on the main loop."""
@@ -133,27 +144,27 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no request with the same JSON body as every other failure."""
-        origin = self.app.settings.cors_origins[0]
-        super().handle_error(req, _JsonRefusal(client, origin), addr, exc)
+        super().handle_error(req, _JsonRefusal(client, self.app), addr, exc)
 
 
 class _JsonRefusal:
     """A socket that turns gunicorn's page of HTML into the contract's JSON."""
 
-    def __init__(self, sock: Any, origin: str) -> None:
+    def __init__(self, sock: Any, server: "Server") -> None:
         self._sock = sock
-        self._origin = origin
+        self._server = server
 
     def sendall(self, page: bytes) -> None:
         status_line = page.split(b"\r\n", 1)[0].decode("latin-1")
         _, status, reason = status_line.split(" ", 2)
+        self._server.emit("request.refused", status=int(status), reason=reason)
         code = _CODES.get(int(status), "internal_error")
         body = msgspec.json.encode(
             {"code": code, "message": f"The request was refused before it was read: {reason}."}
         )
         head = (
             f"{status_line}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Access-Control-Allow-Origin: {self._origin}\r\n"
+            f"Access-Control-Allow-Origin: {self._server.settings.cors_origins[0]}\r\n"
             f"Content-Length: {len(body) + 1}\r\n\r\n"
         )
         self._sock.sendall(head.encode("latin-1") + body + b"\n")
@@ -216,6 +227,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         self._sink = logs.Sink()
         self._metrics_folder = _metrics_folder()
         self._supervisor: Supervisor | None = None
+        self._metrics: Metrics | None = None
         self._configure_logs()
         super().__init__()
 
@@ -255,11 +267,19 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         app = create_app(self.settings, self._sink)
         with app.app_context():
             here = gateway()
-        self._supervisor = here.supervisor
         configured = [name for name, slot in here.registry.slots.items() if slot.configured]
-        logs.emit("gateway.ready", worker=os.getpid(), capabilities=configured)
+        self._metrics = here.metrics
+        self.emit("gateway.ready", worker=os.getpid(), capabilities=configured)
+        # From here on a signal's handler has something to end.
+        self._supervisor = here.supervisor
         _look_for_garbage_rarely()
         return app
+
+    def emit(self, event: str, /, **facts: object) -> None:
+        """Log an event of the server; in a worker, count it too."""
+        if self._metrics is not None:
+            self._metrics.note(event, facts)
+        logs.emit(event, **facts)
 
     def start(self) -> None:
         """Serve until a signal ends it."""

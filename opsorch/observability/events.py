@@ -33,6 +33,11 @@ EVENTS: Final[Mapping[str, Event]] = {
         "A worker cannot accept a connection: the system refuses. Raise its limits.",
         ("worker", "reason"),
     ),
+    "connection.stalled": Event(
+        "info",
+        "A connection is given up whose header did not come, or was not read, in time.",
+        ("worker",),
+    ),
     "gateway.stopping": Event("info", "A worker drains its plugins.", ("worker", "reason")),
     "gateway.stopped": Event("info", "A worker's plugins are gone.", ("worker", "clean")),
     "settings.unknown": Event(
@@ -53,6 +58,9 @@ EVENTS: Final[Mapping[str, Event]] = {
         "info",
         "One line a request.",
         ("method", "path", "status", "duration_ms", "capability", "operation", "code"),
+    ),
+    "request.refused": Event(
+        "info", "The server itself answers what is no request it can read.", ("status", "reason")
     ),
     "request.failed": Event(
         "error", "A defect of the gateway; with its traceback.", ("method", "path")

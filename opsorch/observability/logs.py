@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +30,11 @@ _FIRST: Final = ("timestamp", "level", "event")
 
 
 class Sink:
-    """Writes lines to a descriptor from a thread of its own, started by the first line."""
+    """Writes lines to a descriptor from a thread of its own, started by the first line.
+
+    Attributes:
+        on_lost: Told how many lines were lost: dropped, or refused by the descriptor.
+    """
 
     def __init__(self, descriptor: int = 2, most: int = QUEUE_LINES) -> None:
         """Prepare.
@@ -41,6 +45,7 @@ class Sink:
         """
         self._descriptor = descriptor
         self._most = most
+        self.on_lost: Callable[[int], None] = lambda lines: None
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
@@ -55,6 +60,7 @@ class Sink:
         """Queue one line. Never blocks, never raises."""
         if self._lines.qsize() >= self._most:
             self._dropped += 1
+            self.on_lost(1)
             return
         self._lines.put(line)
         if not self._started:
@@ -98,6 +104,7 @@ class Sink:
                 # Somebody made the shared descriptor non-blocking: wait for room.
                 _wait_writable(self._descriptor)
             except OSError:
+                self.on_lost(bytes(view).count(b"\n"))
                 return
 
 

@@ -5,7 +5,10 @@ imported. No label holds an id, a URL or a message; pids are no labels either, s
 worker would add its own series.
 """
 
+import collections
+import functools
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,6 +53,25 @@ METRICS: Final[Mapping[str, Metric]] = {
         "Requests by operation and status.",
         ("operation", "status"),
     ),
+    "refused": Metric(
+        Counter,
+        "opsorch_requests_refused_total",
+        "Requests that the server itself answered, as it could not read them.",
+        ("status",),
+    ),
+    "stalled": Metric(
+        Counter, "opsorch_connections_stalled_total", "Connections that were given up.", ()
+    ),
+    "exhausted": Metric(
+        Counter,
+        "opsorch_accept_failures_total",
+        "Times a worker could not accept a connection.",
+        (),
+    ),
+    "workers": Metric(Counter, "opsorch_worker_starts_total", "Workers started.", ()),
+    "unlogged": Metric(
+        Counter, "opsorch_log_lines_lost_total", "Lines of the log that nobody took.", ()
+    ),
     "calls": Metric(
         Histogram,
         "opsorch_plugin_call_duration_seconds",
@@ -72,6 +94,11 @@ METRICS: Final[Mapping[str, Metric]] = {
     "timeouts": Metric(Counter, "opsorch_plugin_timeouts_total", "Calls past their deadline."),
     "retries": Metric(Counter, "opsorch_plugin_retries_total", "Calls that were tried again."),
     "skipped": Metric(Counter, "opsorch_plugin_stdout_skipped_total", "Lines of text on stdout."),
+    "stderr": Metric(
+        Counter,
+        "opsorch_plugin_stderr_lines_total",
+        "Lines on stderr, with those that were too many for the log.",
+    ),
     "lost": Metric(Counter, "opsorch_plugin_streams_lost_total", "Streams found out of step."),
     "strays": Metric(Counter, "opsorch_plugin_strays_killed_total", "Strays killed.", ()),
     "opened": Metric(Counter, "opsorch_plugin_breaker_opened_total", "Times a breaker opened."),
@@ -96,14 +123,22 @@ METRICS: Final[Mapping[str, Metric]] = {
     ),
 }
 
-# Event -> the counter of its capability that it adds one to.
+# Event -> the counter that it adds one to; the counter's labels are facts of the event.
 _COUNTED: Final[Mapping[str, str]] = {
+    "gateway.ready": "workers",
+    "connection.stalled": "stalled",
+    "request.refused": "refused",
     "process.started": "starts",
     "process.start_failed": "start_failures",
     "stdout.skipped": "skipped",
     "stream.lost": "lost",
     "breaker.opened": "opened",
     "call.retried": "retries",
+}
+# The same, of events of a worker's main thread and of handlers of signals: see Metrics._tally.
+_TALLIED: Final[Mapping[str, str]] = {
+    "gateway.exhausted": "exhausted",
+    "stray.killed": "strays",
 }
 
 
@@ -113,11 +148,15 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._made = {key: _made(row, self._registry) for key, row in METRICS.items()}
+        self._tallies: collections.Counter[str] = collections.Counter()
+        # A signal's handler counts on the main thread, which may be inside here already.
+        self._tallying = threading.RLock()
         self._on: Mapping[str, Callable[[Facts], None]] = {
             **{event: self._counter(key) for event, key in _COUNTED.items()},
+            **{event: functools.partial(self._tally, key) for event, key in _TALLIED.items()},
             "process.retired": self._replaced,
             "lease.discarded": self._replaced,
-            "stray.killed": lambda facts: self._made["strays"].inc(),
+            "stderr.line": self._stderr,
             "checkout.waited": self._waited,
             "call.finished": self._call_finished,
         }
@@ -130,10 +169,38 @@ class Metrics:
 
     def request_finished(self, operation: str, status: int, seconds: float) -> None:
         """Count a request."""
+        self._settle()
         self._made["requests"].labels(operation, str(status)).observe(seconds)
 
+    def lines_lost(self, lines: int) -> None:
+        """Count lines of the log that nobody took."""
+        self._tally("unlogged", count=lines)
+
     def _counter(self, key: str) -> Callable[[Facts], None]:
-        return lambda facts: self._made[key].labels(facts["capability"]).inc()
+        made, labels = self._made[key], METRICS[key].labels
+        if not labels:
+            return lambda facts: made.inc()
+        return lambda facts: made.labels(*(facts[label] for label in labels)).inc()
+
+    def _tally(self, key: str, facts: Facts | None = None, *, count: int = 1) -> None:
+        """Keep a count for the next request, or look at the pools, to settle.
+
+        A handler of signals interrupts the main thread wherever it is. Inside the metrics' own
+        locks, it would wait for them in vain.
+        """
+        with self._tallying:
+            self._tallies[key] += count
+
+    def _settle(self) -> None:
+        """Add to the metrics what was tallied; never on the main thread."""
+        while self._tallies:
+            with self._tallying:
+                settled, self._tallies = self._tallies, collections.Counter()
+            for key, count in settled.items():
+                self._made[key].inc(count)
+
+    def _stderr(self, facts: Facts) -> None:
+        self._made["stderr"].labels(facts["capability"]).inc(1 + facts["dropped"])
 
     def _replaced(self, facts: Facts) -> None:
         reason = _REASONS.get(facts["reason"], "other")
@@ -152,6 +219,7 @@ class Metrics:
         self, capability: str, states: Mapping[str, int], waiting: int, breaker: str
     ) -> None:
         """Set the gauges of one capability to what its pool looks like now."""
+        self._settle()
         for state, count in states.items():
             self._made["processes"].labels(capability, state).set(count)
         self._made["waiting"].labels(capability).set(waiting)
@@ -159,6 +227,7 @@ class Metrics:
 
     def page(self) -> bytes:
         """Return what all workers have counted, as Prometheus reads it."""
+        self._settle()
         if FOLDER not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()

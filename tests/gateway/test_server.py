@@ -89,8 +89,12 @@ def a_worker(*listeners: Any, **variables: str) -> Worker:
     config = gunicorn.config.Config()
     for name, value in server._gunicorn_settings(settings).items():
         config.set(name, value)
-    app = SimpleNamespace(settings=settings)
-    return Worker(1, os.getppid(), list(listeners), app, 30, config, Quiet())
+    return Worker(1, os.getppid(), list(listeners), an_app(settings), 30, config, Quiet())
+
+
+def an_app(settings: Settings) -> Any:
+    """What a worker and its refusals know of the application."""
+    return SimpleNamespace(settings=settings, emit=server.logs.emit)
 
 
 class Running:
@@ -158,18 +162,22 @@ def test_a_client_that_never_closes_is_not_waited_for(
 
 
 @pytest.mark.fault(57)
-def test_half_a_header_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_S", 0.05)
-    with running.connect() as sock:
+def test_half_a_header_is_given_up(
+    told: Told, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, running.connect() as sock:
+        patched.setattr(server, "HEADER_S", 0.05)
         sock.sendall(b"GET / HTTP/1.1\r\nHo")
         assert sock.recv(100) == b""
+    assert told == [("connection.stalled", {"worker": running.worker.pid})]
     assert running.answer().endswith(b"ok")
     assert server.PATIENCE._until == {}
+    assert server.PATIENCE._late == set()
 
 
 @pytest.mark.fault(57)
 def test_a_request_that_waited_too_long_for_a_thread_is_the_last_of_its_connection(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    told: Told, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, release = threading.Semaphore(0), threading.Event()
 
@@ -196,6 +204,7 @@ def test_a_request_that_waited_too_long_for_a_thread_is_the_last_of_its_connecti
         answers = [sock.recv(65_536) for sock in callers[1:]]
     assert b"Connection: keep-alive" in answers[0]
     assert b"Connection: close" in answers[1]
+    assert names(told) == ["connection.stalled"]
 
 
 @pytest.mark.fault(57)
@@ -301,10 +310,12 @@ def test_the_drain_fits_into_the_graceful_timeout(monkeypatch: pytest.MonkeyPatc
         (500, "Internal Server Error", "internal_error"),
     ],
 )
-def test_every_page_of_gunicorn_becomes_json(status: int, reason: str, code: str) -> None:
+def test_every_page_of_gunicorn_becomes_json(
+    told: Told, status: int, reason: str, code: str
+) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        refusal = server._JsonRefusal(ours, "*")
+        refusal = server._JsonRefusal(ours, an_app(settings_of()))
         assert refusal.fileno() == ours.fileno()
         gunicorn.util.write_error(refusal, status, reason, "<b>details</b>")
         sent = theirs.recv(65_536)
@@ -315,6 +326,7 @@ def test_every_page_of_gunicorn_becomes_json(status: int, reason: str, code: str
     assert said["code"] == code
     assert reason in said["message"]
     assert b"details" not in sent
+    assert told == [("request.refused", {"status": status, "reason": reason})]
 
 
 # --- the master -------------------------------------------------------------------------------
@@ -486,6 +498,8 @@ def test_the_hooks_end_the_plugins_once(told: Told) -> None:
     made._worker_exit(None, worker)
     assert told == [], "nothing was loaded, so there is nothing to end"
     application_made = made.load()
+    assert made._metrics is not None
+    assert made._metrics._made["workers"]._value.get() == 1
     assert application_made.test_client().get("/health").status_code == 200
     made._worker_int(worker)
     made._worker_exit(None, worker)

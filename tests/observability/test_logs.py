@@ -131,7 +131,8 @@ def test_a_blocked_sink_costs_lines_and_never_waits() -> None:
 
 def test_dropped_lines_are_counted() -> None:
     read, write = os.pipe()
-    sink = logs.Sink(write, most=0)
+    sink, lost = logs.Sink(write, most=0), list[int]()
+    sink.on_lost = lost.append
     sink.write("a")
     sink._most = 10
     sink.write("b")
@@ -139,6 +140,7 @@ def test_dropped_lines_are_counted() -> None:
     os.close(write)
     with os.fdopen(read) as pipe:
         assert pipe.read() == 'b\n{"event":"log.dropped","level":"warning","lines":1}\n'
+    assert lost == [1]
 
 
 def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
@@ -157,9 +159,11 @@ def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
 def test_a_broken_sink_loses_lines_and_raises_nothing() -> None:
     read, write = os.pipe()
     os.close(read)
-    sink = logs.Sink(write)
+    sink, lost = logs.Sink(write), list[int]()
+    sink.on_lost = lost.append
     sink.write("x")
     assert sink.flush(10.0)
+    assert lost == [1]
     os.close(write)
 
 
@@ -188,6 +192,10 @@ def test_metrics_count_what_events_tell() -> None:
         "stdout.skipped": {"capability": "log"},
         "stream.lost": {"capability": "log"},
         "stray.killed": {"pid": 1},
+        "stderr.line": {"capability": "log", "dropped": 2},
+        "connection.stalled": {"worker": 1},
+        "request.refused": {"status": 431},
+        "gateway.exhausted": {"worker": 1},
         "breaker.opened": {"capability": "log"},
         "call.retried": {"capability": "log"},
         "checkout.waited": {"capability": "log", "seconds": 0.2},
@@ -195,9 +203,12 @@ def test_metrics_count_what_events_tell() -> None:
             "capability": "log", "method": "log.query", "code": "rpc_timeout", "seconds": 1.0,
         },
         "gateway.ready": {},
+        "gateway.open": {},
     }.items():  # fmt: skip
         metrics.note(event, facts)
+    metrics.lines_lost(3)
     metrics.set_pool("log", {"idle": 2, "busy": 1}, 3, "open")
+    metrics.lines_lost(4)
     page = metrics.page().decode()
     for line in (
         'opsorch_plugin_starts_total{capability="log"} 1.0',
@@ -205,6 +216,12 @@ def test_metrics_count_what_events_tell() -> None:
         'opsorch_plugin_restarts_total{capability="log",reason="idle"} 1.0',
         'opsorch_plugin_timeouts_total{capability="log"} 1.0',
         "opsorch_plugin_strays_killed_total 1.0",
+        'opsorch_plugin_stderr_lines_total{capability="log"} 3.0',
+        "opsorch_connections_stalled_total 1.0",
+        'opsorch_requests_refused_total{status="431"} 1.0',
+        "opsorch_accept_failures_total 1.0",
+        "opsorch_worker_starts_total 1.0",
+        "opsorch_log_lines_lost_total 7.0",
         'opsorch_plugin_processes{capability="log",state="idle"} 2.0',
         'opsorch_plugin_checkouts_waiting{capability="log"} 3.0',
         'opsorch_plugin_breaker_state{capability="log"} 2.0',
