@@ -48,6 +48,8 @@ _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 # Pages on memory: heartbeats and counters must not wait for a disk, or need a writable root.
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
+# How gunicorn's own line about it begins.
+_NO_REQUEST: Final = "Invalid request from ip="
 _CODES: Final = {
     400: "bad_request",
     403: "forbidden",
@@ -204,6 +206,14 @@ class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
         for log in (self.error_log, self.access_log):
             log.handlers[:] = []
             log.propagate = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log a warning, but not what is no request: its line holds a header, token and all.
+
+        request.refused tells of it.
+        """
+        if not msg.startswith(_NO_REQUEST):
+            super().warning(msg, *args, **kwargs)
 
     def reopen_files(self) -> None:
         """Do nothing: stderr cannot be opened anew."""

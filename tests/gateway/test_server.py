@@ -383,6 +383,14 @@ def test_gunicorns_lines_go_to_the_root_logger() -> None:
     log.reopen_files()
 
 
+def test_gunicorn_quotes_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    log = Logger(gunicorn.config.Config())
+    with caplog.at_level("WARNING"):
+        log.warning("Invalid request from ip=127.0.0.1: Invalid HTTP Header: 'token abc'")
+        log.warning("Worker (pid:%s) was sent %s!", 7, "SIGKILL")
+    assert caplog.messages == ["Worker (pid:7) was sent SIGKILL!"]
+
+
 # --- the application --------------------------------------------------------------------------
 
 
