@@ -425,6 +425,14 @@ def test_without_descriptors_a_start_fails_and_nothing_leaks(rig: Rig, spare: in
 
 
 @pytest.mark.fault(50)
+def test_without_descriptors_no_living_worker_is_taken_for_dead() -> None:
+    mark = f"{owner_mark()}.alert-1.1"
+    with few_descriptors(0):
+        gone = strays._owner_is_gone(mark)
+    assert not gone, "its plugins would be swept"
+
+
+@pytest.mark.fault(50)
 def test_a_child_that_cannot_be_watched_is_killed(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
