@@ -22,6 +22,7 @@ QUICK = {"OPSORCH_PLUGIN_TIMEOUT": "20"}
 # For the gateways that want a token; the others do not look at it.
 TOKEN = "right"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+REQUESTS = "opsorch_request_duration_seconds_count"
 
 G = TypeVar("G", bound=Gateway)
 
@@ -221,6 +222,13 @@ def metric(gateway: Gateway, name: str, **labels: str) -> float:
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def answered(gateway: Gateway, request_id: str, status: int, code: str = "") -> bool:
+    """Wait for the one line of a request; it must be counted, too."""
+    (line,) = eventually(lambda: told(gateway, "request.completed", request_id=request_id))
+    counted = metric(gateway, REQUESTS, operation=line["operation"], status=str(status)) > 0
+    return (line["status"], line["code"], counted) == (status, code, True)
 
 
 def written(path: pathlib.Path) -> str:

@@ -17,8 +17,10 @@ import pytest
 
 from tests.faults.gateways import (
     AUTHORIZED,
+    REQUESTS,
     TOKEN,
     alive,
+    answered,
     ask,
     create,
     gateway_with,
@@ -33,21 +35,12 @@ from tests.faults.support import PLUGINS, eventually, install
 from tests.harness import Answer, Gateway
 from tests.plugin.loopback import CERTIFICATE
 
-REQUESTS = "opsorch_request_duration_seconds_count"
-
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     env = {"OPSORCH_MAX_BODY_BYTES": "500000", "OPSORCH_BEARER_TOKEN": TOKEN}
     with gateway_with(tmp_path_factory.mktemp("gateway"), env=env) as started:
         yield started
-
-
-def answered(gateway: Gateway, request_id: str, status: int, code: str = "") -> bool:
-    """Wait for the one line of a request; it must be counted, too."""
-    (line,) = eventually(lambda: told(gateway, "request.completed", request_id=request_id))
-    counted = metric(gateway, REQUESTS, operation=line["operation"], status=str(status)) > 0
-    return (line["status"], line["code"], counted) == (status, code, True)
 
 
 def connect(gateway: Gateway) -> socket.socket:
