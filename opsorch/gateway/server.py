@@ -39,6 +39,9 @@ _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 # Pages on memory: heartbeats and counters must not wait for a disk, or need a writable root.
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
+# How gunicorn's own line about it begins.
+_NO_REQUEST: Final = "Invalid request from ip="
+
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     """The master: can start itself anew however it was started, and refuses what comes too late."""
@@ -71,6 +74,14 @@ class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
         for log in (self.error_log, self.access_log):
             log.handlers[:] = []
             log.propagate = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log a warning, but not what is no request: its line holds a header, token and all.
+
+        request.refused tells of it.
+        """
+        if not msg.startswith(_NO_REQUEST):
+            super().warning(msg, *args, **kwargs)
 
     def reopen_files(self) -> None:
         """Do nothing: stderr cannot be opened anew."""
@@ -136,9 +147,11 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         app = create_app(self.settings, self._sink)
         with app.app_context():
             here = gateway()
-        self._supervisor, self._metrics = here.supervisor, here.metrics
         configured = [name for name, slot in here.registry.slots.items() if slot.configured]
+        self._metrics = here.metrics
         self.emit("gateway.ready", worker=os.getpid(), capabilities=configured)
+        # From here on a signal's handler has something to end.
+        self._supervisor = here.supervisor
         look_for_garbage_rarely()
         keep_freed_memory()
         return app

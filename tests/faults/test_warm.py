@@ -18,6 +18,8 @@ def test_the_death_of_a_warm_process_is_not_noticed_by_the_next_caller(rig: Rig)
     answer = rig.call(provider, "a")
     assert answer["payload"] == "a"
     assert answer["pid"] != process.pid
+    rig.events.tell("lease.discarded", "opsorch_plugin_restarts_total", reason="died_idle")
+    assert rig.call(provider, "b")["payload"] == "b"
     assert not rig.events.named("process.start_failed")
     assert not rig.events.named("breaker.opened")
 
@@ -30,6 +32,7 @@ def test_warm_processes_that_die_together_are_no_failed_start(rig: Rig) -> None:
         os.kill(process.pid, signal.SIGKILL)
     assert rig.call(provider, "a")["payload"] == "a"
     eventually(lambda: len(rig.events.named("process.exited")) >= 3)
+    rig.events.tell("lease.discarded", "opsorch_plugin_restarts_total", 3)
     assert provider.pool.snapshot().breaker == "closed"
     assert not rig.events.named("process.start_failed")
 

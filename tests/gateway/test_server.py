@@ -386,6 +386,14 @@ def test_gunicorns_lines_go_to_the_root_logger() -> None:
     log.reopen_files()
 
 
+def test_gunicorn_quotes_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    log = Logger(gunicorn.config.Config())
+    with caplog.at_level("WARNING"):
+        log.warning("Invalid request from ip=127.0.0.1: Invalid HTTP Header: 'token abc'")
+        log.warning("Worker (pid:%s) was sent %s!", 7, "SIGKILL")
+    assert caplog.messages == ["Worker (pid:7) was sent SIGKILL!"]
+
+
 # --- the application --------------------------------------------------------------------------
 
 
@@ -502,7 +510,7 @@ def test_the_hooks_end_the_plugins_once(told: Told) -> None:
     assert told == [], "nothing was loaded, so there is nothing to end"
     application_made = made.load()
     assert made._metrics is not None
-    assert made._metrics._tallies == {"workers": 1}
+    assert made._metrics._made["workers"]._value.get() == 1
     assert application_made.test_client().get("/health").status_code == 200
     made._worker_int(worker)
     made._worker_exit(None, worker)
