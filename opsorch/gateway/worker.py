@@ -2,7 +2,6 @@
 
 import errno
 import math
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +64,7 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
         return Threads(self.cfg.threads, self._exhausted)
 
     def _exhausted(self, reason: str) -> None:
-        self.app.emit("gateway.exhausted", worker=os.getpid(), reason=reason)
+        self.app.emit("gateway.exhausted", worker=self.pid, reason=reason)
 
     def run(self) -> None:
         """Serve until the end."""

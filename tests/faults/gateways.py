@@ -74,6 +74,7 @@ class OtherGateway(Gateway):
         folder: pathlib.Path,
         *,
         behind: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "opsorch.cli"),
         stderr: int | None = None,
     ) -> None:
         self.port = free_port()
@@ -86,7 +87,7 @@ class OtherGateway(Gateway):
             "OPSORCH_DATA_DIR": str(data_folder(folder)),
         }
         self.process = subprocess.Popen(
-            [*behind, sys.executable, "-m", "opsorch.cli", "serve"],
+            [*behind, sys.executable, *program, "serve"],
             cwd=folder,
             env={**clean_environ(), **own, **env},
             stdout=self._log,

@@ -177,6 +177,23 @@ def test_a_quick_end_kills_plugins_at_once(tmp_path: pathlib.Path, name: str) ->
 
 
 @pytest.mark.fault(42)
+@pytest.mark.parametrize("name", ["SIGQUIT", "SIGINT"])
+def test_a_quick_end_cuts_short_a_polite_one(tmp_path: pathlib.Path, name: str) -> None:
+    with gateway_with(tmp_path) as gateway:
+        plugin = int(ask(gateway, stay=str(tmp_path / "child")).json[0]["id"])
+        child = int(written(tmp_path / "child"))
+        gateway.process.send_signal(signal.SIGTERM)
+        eventually(lambda: told(gateway, "gateway.stopping", reason="finished"))
+        assert alive(plugin)
+        gateway.process.send_signal(getattr(signal, name))
+        # The polite way out would take seven seconds.
+        eventually(lambda: not (alive(plugin) or alive(child)), within_s=4.0)
+        assert gateway.process.wait(10) == 0
+        assert eventually(lambda: told(gateway, "gateway.stopping", reason="interrupted"))
+        assert eventually(lambda: told(gateway, "gateway.stopped", clean=True))
+
+
+@pytest.mark.fault(42)
 def test_a_worker_that_is_aborted_leaves_nothing(tmp_path: pathlib.Path) -> None:
     with gateway_with(tmp_path) as gateway, hold() as held, threads() as callers:
         call = callers.submit(ask, gateway, hold=held.port)
