@@ -21,8 +21,9 @@ from opsorch.supervisor.child import Child, ExitStatus, Spawner
 from opsorch.supervisor.launch import OWNER_VARIABLE, launcher
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.strays import kill_strays, owner_mark, sweep_orphans
-from tests.faults.gateways import alive, state, unshared, written
+from tests.faults.gateways import unshared, written
 from tests.faults.support import PLUGINS, Clock, Rig, descriptors, eventually, together
+from tests.processes import alive, state
 
 ONCE = str(PLUGINS / "once.sh")
 

@@ -9,8 +9,8 @@ import pytest
 
 from opsorch.errors import ReportedError
 from opsorch.providers.supervised import SupervisedProvider
-from tests.conftest import children
 from tests.faults.support import SOON_S, Rig, eventually, together
+from tests.processes import children
 
 MIB = 2**20
 

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.conftest import children
 from tests.faults.gateways import (
     alive,
     ask,
@@ -22,7 +21,6 @@ from tests.faults.gateways import (
     hold,
     metric,
     metrics_folder,
-    parent,
     plugins,
     threads,
     told,
@@ -31,6 +29,7 @@ from tests.faults.gateways import (
 )
 from tests.faults.support import eventually
 from tests.harness import Answer, Gateway
+from tests.processes import children, parent
 
 QUERY = b'{"metadata": {}}'
 WORKER_STARTS = "opsorch_worker_starts_total"

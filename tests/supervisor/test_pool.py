@@ -22,7 +22,7 @@ from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.process import Process, ProcessDied
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
-from tests.conftest import children
+from tests.processes import children
 from tests.supervisor.pooling import eventually, plugin_spec, request
 
 

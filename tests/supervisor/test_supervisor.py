@@ -15,7 +15,7 @@ from opsorch.supervisor import supervisor as module
 from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
-from tests.conftest import children
+from tests.processes import alive, children
 from tests.supervisor.pooling import eventually, plugin_spec, request
 
 _TOLD: list[tuple[str, dict[str, object]]] = []
@@ -112,15 +112,7 @@ def test_descendants_that_left_their_group_are_found(
     stray = int(note.read_text())
     os.kill(plugin, signal.SIGKILL)
     eventually(lambda: {"pid": stray} in named("stray.killed"))
-    eventually(lambda: not os.path.exists(f"/proc/{stray}") or _is_zombie(stray))
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    eventually(lambda: not alive(stray))
 
 
 def test_work_runs_later(supervisor: Supervisor) -> None:
