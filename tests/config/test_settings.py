@@ -108,6 +108,23 @@ def test_what_stops_the_start(environ: dict[str, str], words: str) -> None:
         Settings.from_env(environ)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPSORCH_BEARER_TOKEN",
+        "OPSORCH_BEARER_TOKEN_FILE",
+        "OPSORCH_LOG_CONFIG",
+        "OPSORCH_TEAM_CONFIG_FILE",
+        "OPSORCH_SECRET_KEY",
+        "OPSORCH_SECRET_CONFIG",
+    ],
+)
+@pytest.mark.parametrize("variable", ["OPSORCH_PLUGIN_ENV", "OPSORCH_LOG_ENV"])
+def test_no_plugin_is_shown_the_gateways_own_secrets(variable: str, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} must not list {name}: .* another name"):
+        Settings.from_env({variable: f"ACME_TOKEN, {name}, OPSORCH_DATA_DIR"})
+
+
 def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("s3cret-token\n")
