@@ -169,6 +169,22 @@ def test_single_bytes_of_many_lines_take_linear_time() -> None:
     assert long < short * 24
 
 
+@pytest.mark.parametrize("line", [b" x\n", b'{"a":1}', b'{\n"a":1\n}\n'], ids=repr)
+def test_text_costs_no_more_where_much_stands_behind_it(line: bytes) -> None:
+    def seconds(size: int) -> float:
+        reading = Reading(limit=4 * MIB)
+        data = line * 2000 + b'{"result":"' + b"x" * size + b'"}\n'
+        began = time.process_time()
+        assert reading.read([data], pauses=True) is not None
+        assert len(reading.text) == 2000
+        return time.process_time() - began
+
+    seconds(1000)
+    short, long = min(seconds(30_000) for _ in range(3)), min(seconds(3 * MIB) for _ in range(3))
+    # A hundred times the size; not even ten times the time.
+    assert long < short * 10
+
+
 def test_blanks_alone_are_nothing() -> None:
     reading = Reading()
     assert reading.read([b" ", b"\n\n", b"\r\n \t"], pauses=True) is None
