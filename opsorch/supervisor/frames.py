@@ -18,6 +18,11 @@ from opsorch.errors import ReplyBroken, ReportedError
 MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_MESSAGE_CHARS: Final = 2000
 
+# Redacting megabytes takes seconds, so a text is cut before. The first half of a secret, which no
+# redactor knows, then stands at the end: as much as a secret may be long is taken off again.
+_MAX_SECRET_CHARS: Final = 8 * 1024
+_REDACTED_CHARS: Final = 2 * _MAX_SECRET_CHARS
+
 _BLANK: Final = b" \t\r\n"
 _blanks: Final = re.compile(rb"\s+").match
 _NO_REASON: Final = "The provider gave no reason."
@@ -253,11 +258,11 @@ def result_of(envelope: Envelope, redact: Callable[[str], str]) -> msgspec.Raw |
     if error is None or (envelope.result and error in ("", {})):
         return envelope.result or b"null"
     if isinstance(error, str):
-        raise ReportedError(_cut(redact(error)) or _NO_REASON)
+        raise ReportedError(_said(error, redact) or _NO_REASON)
     if not isinstance(error, dict):
         raise ReportedError(_NO_REASON)
     raise ReportedError(
-        _cut(redact(_text(error.get("message")))) or _NO_REASON,
+        _said(_text(error.get("message")), redact) or _NO_REASON,
         code=_code(error.get("code")),
         retry_after_s=_seconds(error.get("retryAfter")),
         outcome_unknown=error.get("outcome") == "unknown",
@@ -287,5 +292,10 @@ def _seconds(value: Any) -> float | None:
     return value if fits else None
 
 
-def _cut(text: str) -> str:
+def _said(text: str, redact: Callable[[str], str]) -> str:
+    """Redact what a plugin says, and cut it."""
+    if len(text) > _REDACTED_CHARS:
+        text = f"{redact(text[:_REDACTED_CHARS])[:-_MAX_SECRET_CHARS]}…"
+    else:
+        text = redact(text)
     return text if len(text) <= MAX_MESSAGE_CHARS else f"{text[: MAX_MESSAGE_CHARS - 1]}…"

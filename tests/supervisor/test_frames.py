@@ -323,6 +323,30 @@ def test_what_a_plugin_says_is_redacted_and_cut() -> None:
     assert failure("x" * MAX_MESSAGE_CHARS).message == "x" * MAX_MESSAGE_CHARS
 
 
+def test_of_a_huge_text_little_is_redacted() -> None:
+    seen: list[int] = []
+
+    def redact(text: str) -> str:
+        seen.append(len(text))
+        return text
+
+    with pytest.raises(ReportedError) as caught:
+        result_of(reply(error="x" * 4 * MIB), redact)
+    assert caught.value.message == "x" * (MAX_MESSAGE_CHARS - 1) + "…"
+    assert sum(seen) < 100_000
+
+
+@pytest.mark.parametrize("length", [6, 100, 2000, 5000])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(length: int) -> None:
+    """Wherever the cut falls, and however much shorter the text before it has become."""
+    secret = "".join(chr(0x4E00 + n) for n in range(length))
+    for shift in range(0, length, max(1, length // 50)):
+        said = "." * shift + secret * (60_000 // length)
+        with pytest.raises(ReportedError) as caught:
+            result_of(reply(error=said), lambda text: text.replace(secret, "***"))
+        assert not set(caught.value.message) - set(".*…"), shift
+
+
 @pytest.mark.parametrize(
     ("code", "taken"),
     [
