@@ -17,6 +17,7 @@ from opsorch.errors import (
 )
 from opsorch.gateway.app import load_settings
 from opsorch.gateway.bodies import MAX_DROPPED_BYTES
+from opsorch.plugin.outcome import MAYBE
 from tests.gateway.support import Canned, Here, an_app
 
 INCIDENT = {"id": "i", "title": "t"}
@@ -372,6 +373,24 @@ def test_a_write_with_a_lost_answer_says_so(here: Here, error: Exception, unknow
     body = here.client.post("/incidents", json={"title": "t"}).json
     assert (body.get("outcome") == "unknown") is unknown
     assert ("is not known" in body["message"]) is unknown
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("it failed; its log says where", "it failed; its log says where. {whether}"),
+        ("It is lost.", "It is lost. {whether}"),
+        (f"It is lost. {MAYBE}", f"It is lost. {MAYBE} Look before you repeat it."),
+        ("It may have acted: look before you repeat it. It wrote: a",) * 2,
+    ],
+)
+def test_a_lost_answer_is_told_in_whole_sentences_and_once(
+    here: Here, said: str, told: str
+) -> None:
+    here.put("incident", Canned(ReportedError(said, outcome_unknown=True)))
+    body = here.client.post("/incidents", json={"title": "t"}).json
+    whether = "Whether it took effect upstream is not known: look before you repeat it."
+    assert body["message"] == told.format(whether=whether)
 
 
 def test_a_write_whose_result_does_not_fit_may_have_taken_effect(here: Here) -> None:
