@@ -274,7 +274,15 @@ def test_describe_reads_the_query_string(here: Here) -> None:
 def test_other_query_strings_are_not_looked_at(here: Here) -> None:
     provider = here.put("service", Canned([]))
     assert here.client.get("/services?scope=x&limit=y").status_code == 200
-    assert provider.seen[0][1] == {}
+    assert provider.seen[0][1] == {"scope": {}}
+
+
+def test_listing_all_services_sends_the_empty_query(here: Here) -> None:
+    provider = here.put("service", Canned([]))
+    assert here.client.get("/services").status_code == 200
+    assert here.client.post("/services/query").status_code == 200
+    listed, queried = (payload for _, payload, _, _ in provider.seen)
+    assert listed == queried
 
 
 @pytest.mark.parametrize(
