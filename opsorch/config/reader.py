@@ -236,7 +236,7 @@ class _Reader:
             self._faults.append("OPSORCH_BEARER_TOKEN and OPSORCH_BEARER_TOKEN_FILE are both set")
             return token
         try:
-            read = Path(file).read_text(encoding="utf-8").strip()
+            read = Path(file).read_text(encoding="utf-8-sig").strip()
         except (OSError, ValueError):
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE cannot be read")
             return None

@@ -1,5 +1,6 @@
 """Settings: defaults, faults all at once and without values, capability configurations."""
 
+import codecs
 import re
 import subprocess
 from collections.abc import Callable
@@ -125,9 +126,10 @@ def test_no_plugin_is_shown_the_gateways_own_secrets(variable: str, name: str) -
         Settings.from_env({variable: f"ACME_TOKEN, {name}, OPSORCH_DATA_DIR"})
 
 
-def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path, mark: bytes) -> None:
     file = tmp_path / "token"
-    file.write_text("s3cret-token\n")
+    file.write_bytes(mark + b"s3cret-token\n")
     settings = Settings.from_env({"OPSORCH_BEARER_TOKEN_FILE": str(file)})
     assert settings.bearer_token is not None
     assert settings.bearer_token.reveal() == "s3cret-token"
