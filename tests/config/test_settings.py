@@ -171,6 +171,19 @@ def test_a_configuration_may_stand_in_a_file_with_a_mark_of_byte_order(tmp_path:
     assert settings.capabilities["log"].config == {"a": 1}
 
 
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_a_file_that_is_too_large_is_told(tmp_path: Path, letter: str) -> None:
+    """Not as faulty JSON; one of a megabyte is taken."""
+    file = tmp_path / "config.json"
+    environ = {"OPSORCH_LOG_CONFIG_FILE": str(file), "OPSORCH_LOG_PLUGIN": "/x"}
+    size = len(letter.encode())
+    file.write_text('{"a":"' + letter * ((2**20 - 8) // size) + '"}')
+    assert not Settings.from_env(environ).capabilities["log"].fault
+    file.write_text('{"a":"' + letter * (2**20 // size) + '"}')
+    fault = Settings.from_env(environ).capabilities["log"].fault
+    assert fault == "the file that OPSORCH_LOG_CONFIG_FILE names is larger than 1 MiB"
+
+
 def test_quotes_that_docker_leaves_in_place_are_taken_off() -> None:
     settings = Settings.from_env({"OPSORCH_LOG_CONFIG": "'{\"a\": 1}'"})
     assert settings.capabilities["log"].config == {"a": 1}
