@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 class Patience:
     """Sockets that are being read from, and until when. Safe for threads.
 
-    The server's main loop calls ``expire`` about once a second: a socket past its time is shut
-    down for reading, which ends the read in whichever thread waits for it.
+    The server's main loop calls ``expire`` at each of its turns, once a second at least: a socket
+    past its time is shut down for reading, which ends the read in whichever thread waits for it.
     """
 
     def __init__(self) -> None:
