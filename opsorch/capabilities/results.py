@@ -22,6 +22,7 @@ from opsorch.errors import ProviderError
 
 ArityName = Literal["many", "one", "ignored"]
 
+_is_null = re.compile(rb"\s*+(null\s*+)?").fullmatch
 _is_utc_time = re.compile(f.UTC_TIME_PATTERN, re.ASCII).fullmatch
 _zoned = re.compile(r"(.{19})(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
 _encoder = msgspec.json.Encoder()
@@ -162,7 +163,7 @@ class Codec:
         Raises:
             ProviderError: The result does not fit, even when mended.
         """
-        if bytes(memoryview(raw)[:5]).strip() in (b"null", b""):
+        if _is_null(memoryview(raw)):
             if self._many:
                 return b"[]\n"
             raise ProviderError("The plugin answered null where an object belongs.")

@@ -20,8 +20,8 @@ class _Watched:
 class Patience:
     """Sockets that somebody waits for, and until when. Safe for threads.
 
-    The server's main loop calls ``expire`` about once a second: a socket past its time is shut
-    down, which ends the read or the write in whichever thread waits for it.
+    The server's main loop calls ``expire`` at each of its turns, once a second at least: a socket
+    past its time is shut down, which ends the read or the write in whichever thread waits for it.
     """
 
     def __init__(self) -> None:

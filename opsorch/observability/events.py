@@ -111,7 +111,9 @@ EVENTS: Final[Mapping[str, Event]] = {
         "warning", "A process wrote while no call was in flight.", ("capability", "pid")
     ),
     "stdout.skipped": Event(
-        "warning", "Text on stdout where a reply belongs.", ("capability", "pid", "line")
+        "warning",
+        "Text on stdout where a reply belongs.",
+        ("capability", "pid", "line", "dropped"),
     ),
     "stderr.line": Event(
         "info", "A line of a plugin's stderr.", ("capability", "pid", "line", "dropped")

@@ -8,6 +8,7 @@ import msgspec
 
 from opsorch.deadline import Deadline
 from opsorch.errors import PluginCrashed
+from opsorch.plugin.outcome import ADVICE
 from opsorch.providers.base import CallContext, RawJson
 from opsorch.supervisor.frames import result_of
 from opsorch.supervisor.lease import Lease
@@ -148,7 +149,8 @@ class _Attempts:
     def _crashed(self, death: ProcessDied) -> PluginCrashed:
         said = f" It wrote: {death.stderr}" if death.stderr else ""
         sent = self._sent > 0
-        lost = " The upstream may have acted all the same." if sent and not self._repeatable else ""
+        unknown = sent and not self._repeatable
+        lost = f" The upstream may have acted all the same: {ADVICE}." if unknown else ""
         return PluginCrashed(
             f"The plugin of {self._provider._capability!r} ended ({death.how}) while it worked on"
             f" {self._request.method}.{lost}{said}",

@@ -22,6 +22,8 @@ from opsorch.supervisor.stderr import StderrDrain
 _CHUNK: Final = 256 * 1024
 # Bytes read before the deadline is looked at again.
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
+# Lines of skipped text that a call logs one by one; the rest is told in one line at its end.
+_LINES_TOLD: Final = 20
 # A reply without a newline is tried after a pause of this length, then twice, four times ... it.
 FIRST_PAUSE_S: Final = 0.005
 _BLANK: Final = b" \t\r\n"
@@ -163,11 +165,15 @@ class Process:
         except (OSError, IndexError, ValueError):
             return 0.0
 
-    def skipped(self, line: bytes) -> None:
-        """Note a line of text on stdout that is no reply."""
+    def skipped(self, line: bytes, dropped: int = 0) -> None:
+        """Note a line of text on stdout that is no reply, and how many before it are not shown."""
         text = self.spec.redact(line[:2000].decode("utf-8", "replace"))
         self._emit(
-            "stdout.skipped", capability=self.spec.label, pid=self.pid, line=clean_text(text, 200)
+            "stdout.skipped",
+            capability=self.spec.label,
+            pid=self.pid,
+            line=clean_text(text, 200),
+            dropped=dropped,
         )
 
     def died(self, sent: Callable[[], bool]) -> ProcessDied:
@@ -224,7 +230,9 @@ class _Exchange:
         self._deadline = deadline
         self._left = memoryview(frame)
         self._size = len(frame)
-        self._reader = ReplyReader(process.spec.max_reply_bytes, process.skipped)
+        self._reader = ReplyReader(process.spec.max_reply_bytes, self._skip)
+        self._skipped = 0
+        self._last_skipped = b""
         self._pause_s = FIRST_PAUSE_S
         self._writing = False
 
@@ -244,6 +252,14 @@ class _Exchange:
                     return envelope
         finally:
             self._watch_stdin(False)
+            if self._skipped > _LINES_TOLD:
+                self._process.skipped(self._last_skipped, self._skipped - _LINES_TOLD - 1)
+
+    def _skip(self, line: bytes) -> None:
+        self._skipped += 1
+        self._last_skipped = line
+        if self._skipped <= _LINES_TOLD:
+            self._process.skipped(line)
 
     def _turn(self) -> Envelope | None:
         events = self._wait()

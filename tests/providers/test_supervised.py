@@ -197,7 +197,7 @@ def test_a_read_is_answered_by_the_next_process(rig: Rig, tmp_path: pathlib.Path
 
 def test_a_crash_without_last_words_has_none(rig: Rig) -> None:
     error = rig.refused(rig.provider("dies"), {"how": "exit"}, repeatable=False)
-    assert error.message.endswith("may have acted all the same.")
+    assert error.message.endswith("may have acted all the same: look before you repeat it.")
 
 
 # --- health ---------------------------------------------------------------------------------------

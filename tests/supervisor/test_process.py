@@ -108,6 +108,33 @@ def test_skipped_text_is_redacted_and_cut(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "shown", "dropped"),
+    [(1, 1, 0), (20, 20, 0), (21, 21, 0), (1000, 21, 979)],
+)
+def test_a_flood_of_text_is_told_in_few_lines(
+    world: World, lines: int, shown: int, dropped: int
+) -> None:
+    """The first ones, then the last with the number of those between."""
+    process = world.start(f"read -r line; seq 1 {lines}; {REPLY}")
+    assert call(process, b"a\n") == b"1"
+    assert len(world.told) == shown
+    assert [facts["line"] for _, facts in world.told] == [
+        *(str(number + 1) for number in range(min(lines, 20))),
+        *([str(lines)] if lines > 20 else []),
+    ]
+    assert [facts["dropped"] for _, facts in world.told][-1] == dropped
+    assert sum(int(str(facts["dropped"])) + 1 for _, facts in world.told) == lines
+
+
+def test_a_flood_of_text_without_a_reply_is_told_all_the_same(world: World) -> None:
+    process = world.start("read -r line; exec yes")
+    with pytest.raises(ReplyBroken, match="64 KiB of text"):
+        call(process, b"a\n")
+    assert [facts["line"] for _, facts in world.told] == ["y"] * 21
+    assert world.told[-1][1]["dropped"] == 64 * 1024 // 2 - 21
+
+
+@pytest.mark.parametrize(
     ("script", "told"),
     [
         (f"read -r line; {REPLY}; exec sleep 100 >/dev/null", []),
