@@ -133,7 +133,7 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
             conn.timeout = min(conn.timeout, deadline)
 
     def notify(self) -> None:
-        """Tell the master that the main loop lives; at each of its turns, once a second at least."""
+        """Tell the master that the main loop lives; once a second at least."""
         super().notify()
         PATIENCE.expire()
         self._partings.expire()
