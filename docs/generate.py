@@ -152,7 +152,8 @@ def events_page() -> str:
         "",
         MADE,
         "",
-        "Every line on stderr has `timestamp`, `level` and `event`. The audit log stands among "
+        "Every line on stderr has `timestamp`, `level` and `event`; what is told while a request "
+        "is served, its `request_id`. The audit log stands among "
         "them with `logger: opsorch.audit` (docs/operating.md). Lines of gunicorn have its text "
         "as their event.",
         "",

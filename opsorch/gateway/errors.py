@@ -46,7 +46,8 @@ def answer_error(error: OpsOrchError, **more: Any) -> flask.Response:
         error: The error.
         more: Further keys of the body.
     """
-    facts().code = error.code
+    known = facts()
+    known.code, known.message = error.code, error.message
     response = json_answer(error_body(error, **more), error.status)
     retry_after_s = error.retry_after_s
     if isinstance(error, RateLimited) or error.code == "rate_limited":
@@ -87,7 +88,6 @@ def _answer_defect(defect: Exception) -> flask.Response:
         "request.failed",
         method=flask.request.method,
         path=flask.request.path,
-        request_id=facts().request_id,
         exc_info=defect,
     )
     return answer_error(InternalError(_told_in_log()))

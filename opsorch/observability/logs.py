@@ -210,10 +210,19 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
     logging.captureWarnings(True)
 
 
-def emit(event: str, /, **facts: object) -> None:
-    """Log an event of the table, at its level. Never raises."""
-    row = EVENTS[event]
-    getattr(structlog.get_logger(), row.level)(event, **facts)
+def begin_request(request_id: str) -> None:
+    """Have every line that this thread logs carry the id, until ``end_request``."""
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def end_request() -> None:
+    """Forget the id of the request."""
+    structlog.contextvars.unbind_contextvars("request_id")
+
+
+def emit(event: str, /, *, level: str = "", **facts: object) -> None:
+    """Log an event of the table, at its level or the one that is given. Never raises."""
+    getattr(structlog.get_logger(), level or EVENTS[event].level)(event, **facts)
 
 
 class Audit:
