@@ -117,9 +117,9 @@ def _finish(response: flask.Response) -> flask.Response:
     seconds = time.monotonic() - known.started_at
     gateway().metrics.request_finished(known.operation, response.status_code, seconds)
     failed = {"message": known.message[:MESSAGE_CHARS]} if known.message else {}
-    logs.emit(
+    logs.emit_at(
+        "warning" if response.status_code >= 500 else "info",
         "request.completed",
-        level="warning" if response.status_code >= 500 else "",
         method=request.method,
         path=request.path[:300],
         status=response.status_code,

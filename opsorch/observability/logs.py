@@ -220,9 +220,14 @@ def end_request() -> None:
     structlog.contextvars.unbind_contextvars("request_id")
 
 
-def emit(event: str, /, *, level: str = "", **facts: object) -> None:
-    """Log an event of the table, at its level or the one that is given. Never raises."""
-    getattr(structlog.get_logger(), level or EVENTS[event].level)(event, **facts)
+def emit(event: str, /, **facts: object) -> None:
+    """Log an event of the table, at its level. Never raises."""
+    emit_at(EVENTS[event].level, event, **facts)
+
+
+def emit_at(level: str, event: str, /, **facts: object) -> None:
+    """Log an event of the table at a level that is not its usual one. Never raises."""
+    getattr(structlog.get_logger(), level)(event, **facts)
 
 
 class Audit:
