@@ -57,13 +57,22 @@ EVENTS: Final[Mapping[str, Event]] = {
     "request.completed": Event(
         "info",
         "One line a request.",
-        ("method", "path", "status", "duration_ms", "capability", "operation", "code"),
+        (
+            "request_id",
+            "method",
+            "path",
+            "status",
+            "duration_ms",
+            "capability",
+            "operation",
+            "code",
+        ),
     ),
     "request.refused": Event(
         "info", "The server itself answers what is no request it can read.", ("status", "reason")
     ),
     "request.failed": Event(
-        "error", "A defect of the gateway; with its traceback.", ("method", "path")
+        "error", "A defect of the gateway; with its traceback.", ("request_id", "method", "path")
     ),
     "process.started": Event("info", "A plugin process runs.", ("capability", "pid")),
     "process.start_failed": Event(
