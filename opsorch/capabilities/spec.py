@@ -12,7 +12,6 @@ from opsorch.capabilities.fields import Schema
 from opsorch.capabilities.results import Result
 
 Params = Mapping[str, str]
-Payload = dict[str, Any] | None
 Arrange = Callable[[Params, dict[str, Any]], dict[str, Any]]
 
 _PATH = re.compile(r"(/[a-z]+|/\{[A-Za-z]+\})+")

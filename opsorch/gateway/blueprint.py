@@ -129,7 +129,7 @@ def _tell_unknown_outcome(operation: Operation, error: OpsOrchError) -> None:
         )
 
 
-def audit(here: Gateway, action: str, **more: str) -> None:
+def audit(here: Gateway, action: str) -> None:
     """Write the audit line of a call that succeeded."""
     known = facts()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -140,6 +140,5 @@ def audit(here: Gateway, action: str, **more: str) -> None:
             "actor_id": known.actor_id,
             "timestamp": now.replace("+00:00", "Z"),
             "action": action,
-            **more,
         }
     )
