@@ -4,7 +4,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -70,3 +71,18 @@ def describe(pid: int) -> str:
             return f"{pid}: {file.read().replace(chr(0), ' ')[:200]}"
     except OSError:
         return f"{pid}: gone"
+
+
+def in_a_fork(work: Callable[[], None]) -> int:
+    """Run work in a forked process; returns its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
