@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import children, command
+
 SETTLE_S = 10.0
 
 
@@ -46,31 +48,7 @@ def nothing_left() -> Iterator[None]:
     until = time.monotonic() + SETTLE_S
     while (left := children() - before) and time.monotonic() < until:
         settled.wait(0.02)
-    assert not left, f"child processes left: {[describe(pid) for pid in left]}"
-
-
-def children(parent: int | None = None) -> set[int]:
-    """The pids of a process's children, zombies included."""
-    parent = parent or os.getpid()
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[1]) == parent:
-                found.add(int(name))
-    return found
-
-
-def describe(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return f"{pid}: {file.read().replace(chr(0), ' ')[:200]}"
-    except OSError:
-        return f"{pid}: gone"
+    assert not left, f"child processes left: {[(pid, command(pid)) for pid in left]}"
 
 
 def in_a_fork(work: Callable[[], None]) -> int:

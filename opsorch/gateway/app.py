@@ -2,8 +2,10 @@
 
 import functools
 import os
+import socket
 import time
 from pathlib import Path
+from typing import Final
 
 import flask
 
@@ -19,12 +21,17 @@ from opsorch.gateway.gauges import Gauges
 from opsorch.gateway.health import health
 from opsorch.gateway.identity import facts_of
 from opsorch.gateway.paths import BAD_PATH, RawPaths, Segment
+from opsorch.gateway.patience import PATIENCE
 from opsorch.gateway.provider_api import providers
 from opsorch.gateway.state import Gateway, facts, gateway, install, set_facts
 from opsorch.observability import logs
 from opsorch.observability.metrics import Metrics
 from opsorch.providers.registry import Registry
 from opsorch.supervisor.supervisor import Supervisor
+
+# What a client may take to read its answer: these seconds, and its size at this rate.
+ANSWER_S: Final = 10.0
+ANSWER_BYTES_PER_S: Final = 64 * 1024
 
 
 def load_settings(folder: Path | None = None) -> Settings:
@@ -99,6 +106,7 @@ def _finish(response: flask.Response) -> flask.Response:
     """Add what every answer carries; drop what is left of the body; write the one log line."""
     request, known = flask.request, facts()
     drop_body(request)
+    _bound_reading(request, response)
     response.headers["X-Request-ID"] = known.request_id
     add_cors(response, request.headers.get("Origin"), gateway().settings.cors_origins)
     seconds = time.monotonic() - known.started_at
@@ -115,3 +123,12 @@ def _finish(response: flask.Response) -> flask.Response:
         code=known.code,
     )
     return response
+
+
+def _bound_reading(request: flask.Request, response: flask.Response) -> None:
+    """Have the server give up a client that does not read its answer: it holds a thread."""
+    sock = request.environ.get("gunicorn.socket")
+    if sock is not None:
+        size = response.calculate_content_length() or 0
+        limit_s = ANSWER_S + size / ANSWER_BYTES_PER_S
+        PATIENCE.watch(sock, lambda: sock, limit_s, socket.SHUT_RDWR)

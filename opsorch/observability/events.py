@@ -35,11 +35,14 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "connection.stalled": Event(
         "info",
-        "A connection is given up whose header did not come, or was not read, in time.",
-        ("worker",),
+        "A connection is given up: its header did not come, or its answer was not read, in time.",
+        ("worker", "what"),
     ),
     "gateway.stopping": Event("info", "A worker drains its plugins.", ("worker", "reason")),
     "gateway.stopped": Event("info", "A worker's plugins are gone.", ("worker", "clean")),
+    "metrics.unreadable": Event(
+        "warning", "The counts of a worker that ended cannot be kept.", ("worker", "error")
+    ),
     "settings.unknown": Event(
         "warning", "Variables that nobody reads; likely typing errors.", ("names",)
     ),

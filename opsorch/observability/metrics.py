@@ -6,6 +6,7 @@ worker would add its own series.
 """
 
 import collections
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -129,15 +130,18 @@ METRICS: Final[Mapping[str, Metric]] = {
 # Event -> the counter that it adds one to; the counter's labels are facts of the event.
 _COUNTED: Final[Mapping[str, str]] = {
     "gateway.ready": "workers",
-    "gateway.exhausted": "exhausted",
     "connection.stalled": "stalled",
     "request.refused": "refused",
     "process.started": "starts",
     "process.start_failed": "start_failures",
     "stream.lost": "lost",
-    "stray.killed": "strays",
     "breaker.opened": "opened",
     "call.retried": "retries",
+}
+# The same, of events of a worker's main thread and of handlers of signals: see Metrics._tally.
+_TALLIED: Final[Mapping[str, str]] = {
+    "gateway.exhausted": "exhausted",
+    "stray.killed": "strays",
 }
 
 
@@ -152,6 +156,7 @@ class Metrics:
         self._tallying = threading.RLock()
         self._on: Mapping[str, Callable[[Facts], None]] = {
             **{event: self._counter(key) for event, key in _COUNTED.items()},
+            **{event: functools.partial(self._tally, key) for event, key in _TALLIED.items()},
             "process.retired": self._replaced,
             "lease.discarded": self._replaced,
             "stdout.skipped": self._lines("skipped"),
@@ -173,19 +178,19 @@ class Metrics:
 
     def lines_lost(self, lines: int) -> None:
         """Count lines of the log that nobody took."""
-        self._tally("unlogged", lines)
+        self._tally("unlogged", count=lines)
 
     def _counter(self, key: str) -> Callable[[Facts], None]:
         made, labels = self._made[key], METRICS[key].labels
         if not labels:
-            return lambda facts: self._tally(key, 1)
+            return lambda facts: made.inc()
         return lambda facts: made.labels(*(facts[label] for label in labels)).inc()
 
-    def _tally(self, key: str, count: int) -> None:
-        """Keep a count of the worker as a whole for the next request, or look, to settle.
+    def _tally(self, key: str, facts: Facts | None = None, *, count: int = 1) -> None:
+        """Keep a count for the next request, or look at the pools, to settle.
 
-        Its main thread counts, too, and handlers of signals do: neither may come to the locks of
-        the metrics themselves, which a handler would wait for in vain.
+        A handler of signals interrupts the main thread wherever it is. Inside the metrics' own
+        locks, it would wait for them in vain.
         """
         with self._tallying:
             self._tallies[key] += count

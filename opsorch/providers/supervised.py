@@ -123,6 +123,7 @@ class _Attempts:
             PluginStartFailed: It dies before it takes its first request.
             RpcTimeout: The time is over.
         """
+        starts = self._pool.starts
         self._started += lease.fresh
         self._sent += death.sent
         self._unsent_on_fresh += lease.fresh and not death.sent
@@ -136,12 +137,12 @@ class _Attempts:
             stderr=death.stderr,
         )
         if death.sent:
-            self._pool.died_in_call(lease.process, death)
+            starts.died_in_call(lease.process, death)
         if death.sent and (not self._repeatable or self._sent >= MOST_SENT):
             raise self._crashed(death) from death
-        doomed = lease.process.on_trial and not death.sent
+        doomed = not death.sent and starts.on_trial(lease.process)
         if doomed or self._unsent_on_fresh >= MOST_STARTS:
-            raise self._pool.start_failed(f"it ended at once, {death.how}", death.stderr) from death
+            raise starts.failed(f"it ended at once, {death.how}", death.stderr) from death
         if self._started >= MOST_STARTS:
             raise self._crashed(death) from death
         self._emit(

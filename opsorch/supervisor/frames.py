@@ -234,13 +234,18 @@ def _refuse(name: str) -> Any:
 _LAX: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
+def has_id(envelope: Envelope) -> bool:
+    """Tell whether a reply says which request it answers."""
+    return bool(envelope.id) and bytes(envelope.id) != b"null"
+
+
 def check_id(envelope: Envelope, expected: str) -> None:
     """Refuse a reply to another request; replies without an id are taken.
 
     Raises:
         ReplyBroken: The id is another one.
     """
-    if envelope.id and bytes(envelope.id) not in (b"null", msgspec.json.encode(expected)):
+    if has_id(envelope) and bytes(envelope.id) != msgspec.json.encode(expected):
         raise ReplyBroken("its reply carries the id of another request")
 
 

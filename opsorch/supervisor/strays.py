@@ -36,7 +36,11 @@ def _owner_is_gone(mark: str) -> bool:
     namespace, pid, started, *_ = [*mark.split("."), "", ""]
     if namespace != _pid_namespace() or not pid.isdigit():
         return False
-    return _started(int(pid)) != started
+    try:
+        return _started(int(pid)) != started
+    except OSError:
+        # Without a descriptor to spare nothing can be seen, of the living either.
+        return False
 
 
 def _marked() -> Iterator[tuple[int, str]]:
@@ -89,11 +93,15 @@ def _pid_namespace() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot, "" where there is none."""
+    """Return the start time of a process in clock ticks since boot, "" where there is none.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rsplit(b")", 1)[1].split()
-    except (OSError, IndexError):
+    except (FileNotFoundError, ProcessLookupError, IndexError):
         return ""
     # A zombie is gone: nobody can be its plugin any more.
     return "" if fields[0] == b"Z" else fields[19].decode()

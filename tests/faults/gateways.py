@@ -9,16 +9,44 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import children
 from tests.faults.support import eventually, install
-from tests.harness import Answer, Gateway, clean_environ, free_port, running_gateway
+from tests.harness import Answer, Gateway, clean_environ, free_port
+from tests.processes import alive, all_pids, children, descriptors, environ
 
 QUICK = {"OPSORCH_PLUGIN_TIMEOUT": "20"}
+# For the gateways that want a token; the others do not look at it.
+TOKEN = "right"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+REQUESTS = "opsorch_request_duration_seconds_count"
+
+G = TypeVar("G", bound=Gateway)
+
+
+@contextlib.contextmanager
+def running(gateway: G) -> Iterator[G]:
+    """Run a gateway until the block ends; then nothing of it may be left."""
+    try:
+        gateway.wait_until_up()
+        yield gateway
+    finally:
+        gateway.stop()
+    eventually(lambda: not left_of(gateway))
+
+
+def left_of(gateway: Gateway) -> list[int]:
+    """The pids of what runs of a gateway: itself, workers, plugins and all their descendants."""
+    mark = f"OPSORCH_DATA_DIR={data_folder(gateway.folder)}"
+    return [pid for pid in all_pids() if mark in environ(pid)]
+
+
+def data_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Where a gateway of the tests keeps its data; by it all its processes can be told."""
+    return folder / "data"
 
 
 @contextlib.contextmanager
@@ -28,7 +56,7 @@ def gateway_with(
     """Run a gateway whose alerts and incidents come from a script of tests/faults/plugins."""
     path = plugin if "/" in plugin else install(folder, plugin)
     names = {"OPSORCH_ALERT_PLUGIN": path, "OPSORCH_INCIDENT_PLUGIN": path}
-    with running_gateway({**QUICK, **names, **(env or {})}, folder) as gateway:
+    with running(Gateway({**QUICK, **names, **(env or {})}, folder)) as gateway:
         yield gateway
 
 
@@ -41,15 +69,20 @@ class OtherGateway(Gateway):
         folder: pathlib.Path,
         *,
         behind: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "opsorch.cli"),
         stderr: int | None = None,
     ) -> None:
         self.port = free_port()
         self.folder = folder
         self.log_path = folder / "gateway.log"
         self._log = self.log_path.open("wb")
-        own = {"OPSORCH_ADDR": f"127.0.0.1:{self.port}", "OPSORCH_WORKERS": "1"}
+        own = {
+            "OPSORCH_ADDR": f"127.0.0.1:{self.port}",
+            "OPSORCH_WORKERS": "1",
+            "OPSORCH_DATA_DIR": str(data_folder(folder)),
+        }
         self.process = subprocess.Popen(
-            [*behind, sys.executable, "-m", "opsorch.cli", "serve"],
+            [*behind, sys.executable, *program, "serve"],
             cwd=folder,
             env={**clean_environ(), **own, **env},
             stdout=self._log,
@@ -63,12 +96,8 @@ def other_gateway(
     env: Mapping[str, str], folder: pathlib.Path, **start: Any
 ) -> Iterator[OtherGateway]:
     """Run a gateway that is started in another way until the block ends."""
-    gateway = OtherGateway(env, folder, **start)
-    try:
-        gateway.wait_until_up()
+    with running(OtherGateway(env, folder, **start)) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
 
 
 def ask(gateway: Gateway, timeout_s: float = 60, **orders: Any) -> Answer:
@@ -141,23 +170,9 @@ def plugins(gateway: Gateway) -> set[int]:
     return {pid for worker in workers(gateway) for pid in children(worker) if alive(pid)}
 
 
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    return state(pid) not in ("", "Z", "X")
-
-
-def state(pid: int) -> str:
-    """The state letter of a process, "" where there is none."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return ""
-
-
-def parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rsplit(")", 1)[1].split()[1])
+def open_sockets(pid: int) -> int:
+    """Count the sockets that a process has open: what listens, and connections."""
+    return sum(target.startswith("socket:") for target in descriptors(pid))
 
 
 def told(gateway: Gateway, event: str, **facts: Any) -> list[dict[str, Any]]:
@@ -173,13 +188,20 @@ def told(gateway: Gateway, event: str, **facts: Any) -> list[dict[str, Any]]:
 
 def metric(gateway: Gateway, name: str, **labels: str) -> float:
     """The sum of a metric's samples with these labels, of all workers."""
-    page = gateway.request("GET", "/metrics").body.decode()
+    page = gateway.request("GET", "/metrics", headers=AUTHORIZED).body.decode()
     return sum(
         sample.value
         for family in text_string_to_metric_families(page)
         for sample in family.samples
         if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def answered(gateway: Gateway, request_id: str, status: int, code: str = "") -> bool:
+    """Wait for the one line of a request; it must be counted, too."""
+    (line,) = eventually(lambda: told(gateway, "request.completed", request_id=request_id))
+    counted = metric(gateway, REQUESTS, operation=line["operation"], status=str(status)) > 0
+    return (line["status"], line["code"], counted) == (status, code, True)
 
 
 def written(path: pathlib.Path) -> str:

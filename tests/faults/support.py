@@ -13,15 +13,19 @@ from typing import Any, TypeVar
 import pytest
 
 from opsorch.deadline import Deadline
-from opsorch.errors import OpsOrchError
+from opsorch.errors import STATUS_OF_CODE, OpsOrchError
 from opsorch.observability.events import EVENTS
 from opsorch.observability.metrics import Metrics
-from opsorch.providers.base import CallContext
+from opsorch.providers.base import CallContext, telling
 from opsorch.providers.supervised import SupervisedProvider
+from opsorch.supervisor.backoff import Breaker
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
+from tests import processes
 
 PLUGINS = pathlib.Path(__file__).parent / "plugins"
+# Generous: what is bounded by it takes milliseconds on an idle machine.
+SOON_S = 5.0
 T = TypeVar("T")
 
 
@@ -71,8 +75,8 @@ def together(count: int, work: Callable[[int], T]) -> list[T | BaseException]:
 
 
 def descriptors() -> int:
-    """Count the open descriptors of this process."""
-    return len(os.listdir("/proc/self/fd"))
+    """Count the open descriptors of this process, but for looks into /proc, as for strays."""
+    return sum(not target.startswith("/proc/") for target in processes.descriptors())
 
 
 def own_threads() -> set[threading.Thread]:
@@ -103,12 +107,18 @@ class Recorder:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels."""
+        self.metrics._settle()
         return sum(
             sample.value
             for family in self.metrics._registry.collect()
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def tell(self, event: str, metric: str, times: int = 1, **labels: str) -> None:
+        """Check that events of this name, and this metric, tell of what happened so often."""
+        assert len(self.named(event)) == times
+        assert self.metric(metric, **labels) == times
 
 
 class Rig:
@@ -156,18 +166,37 @@ class Rig:
         timeout_s: float = 20.0,
         repeatable: bool = True,
     ) -> Any:
-        """Make one call and return its result, decoded."""
-        context = CallContext(Deadline.after(timeout_s), "request-1", "tester")
-        raw = provider.call(method, json.dumps(payload).encode(), context, repeatable=repeatable)
+        """Make one call and return its result, decoded. Whatever happens, it ends in time."""
+        deadline = Deadline.after(timeout_s)
+        context = CallContext(deadline, "request-1", "tester")
+        data = json.dumps(payload).encode()
+        began = time.monotonic()
+        try:
+            with telling(self.events, provider.pool.spec.label, method, deadline):
+                raw = provider.call(method, data, context, repeatable=repeatable)
+        finally:
+            assert time.monotonic() - began < timeout_s + SOON_S, "a call outlived its deadline"
         return json.loads(bytes(raw))
 
     def refused(
         self, provider: SupervisedProvider, payload: Any = None, **options: Any
     ) -> OpsOrchError:
-        """Make one call that must fail; returns its error."""
+        """Make one call that must fail; returns its error, which an event and a metric tell."""
         with pytest.raises(OpsOrchError) as caught:
             self.call(provider, payload, **options)
-        return caught.value
+        error = caught.value
+        code = error.code if error.code in STATUS_OF_CODE else "other"
+        assert code in [facts["code"] for facts in self.events.named("call.finished")]
+        assert self.events.metric("opsorch_plugin_call_duration_seconds_count", code=code)
+        return error
+
+
+class Clock:
+    """A clock for one pool's backoff that stands still until a test moves it."""
+
+    def __init__(self, provider: SupervisedProvider) -> None:
+        self.now_s = 0.0
+        provider.pool.starts._breaker = Breaker(clock=lambda: self.now_s, jitter=lambda: 0.0)
 
 
 _EVENTS = Recorder()

@@ -1,6 +1,5 @@
 """Faults 27 to 31: plugins that cannot start, die when they start, or die all at once."""
 
-import itertools
 import os
 import pathlib
 import shutil
@@ -12,12 +11,11 @@ import pytest
 
 from opsorch.errors import OpsOrchError
 from opsorch.providers.supervised import SupervisedProvider
-from opsorch.supervisor.backoff import Breaker
-from tests.conftest import children
-from tests.faults.support import Rig, eventually, install, together
-from tests.harness import Gateway, running_gateway
+from tests.faults.gateways import gateway_with, metric, plugins, told, workers
+from tests.faults.support import SOON_S, Clock, Rig, eventually, install, together
+from tests.harness import Gateway
+from tests.processes import children
 
-SOON_S = 5.0
 # Header of a 64-bit little-endian executable for the IBM S/390, of nothing else.
 FOREIGN = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x02\0\x16\0" + b"\0" * 44
 
@@ -35,6 +33,15 @@ def script(folder: pathlib.Path, content: bytes, mode: int = 0o755) -> str:
     return str(path)
 
 
+def works_once_mended(rig: Rig, provider: SupervisedProvider) -> bool:
+    """Put a script that works in the place of what does not, and call when it may be tried."""
+    fresh = pathlib.Path(install(rig.folder, "echo"))
+    fresh.replace(provider.pool.spec.command[0])
+    wait_for_the_try(provider)
+    answer = rig.call(provider, "mended")
+    return answer["payload"] == "mended" and answer["pid"] in children()
+
+
 @pytest.mark.fault(27)
 def test_a_missing_file_is_named(rig: Rig) -> None:
     provider = rig.provider(str(rig.folder / "nowhere"))
@@ -44,9 +51,9 @@ def test_a_missing_file_is_named(rig: Rig) -> None:
         assert "/nowhere" in error.message
         assert "OPSORCH_ALERT_PLUGIN" in error.message
     assert not rig.events.named("process.started")
-    install(rig.folder, "echo")
-    (rig.folder / "echo").rename(rig.folder / "nowhere")
-    assert rig.call(provider, 1)["payload"] == 1
+    calls = "opsorch_plugin_call_duration_seconds_count"
+    rig.events.tell("call.finished", calls, 5, code="plugin_not_found")
+    assert works_once_mended(rig, provider)
 
 
 UNFIT = {
@@ -71,17 +78,27 @@ def test_a_file_that_cannot_run_is_told_with_the_reason(
     assert {(error.status, error.code) for error in errors} == {(503, "plugin_start_failed")}
     assert reason in errors[0].message
     assert all(error.retry_after_s for error in errors)
-    assert rig.events.metric("opsorch_plugin_start_failures_total", capability="alert") <= 2
-    assert rig.events.metric("opsorch_plugin_breaker_opened_total", capability="alert") <= 2
+    failed = rig.events.named("process.start_failed")
+    assert 1 <= len(failed) <= 2
+    assert reason in failed[0]["reason"]
+    rig.events.tell("process.start_failed", "opsorch_plugin_start_failures_total", len(failed))
+    rig.events.tell("breaker.opened", "opsorch_plugin_breaker_opened_total", len(failed))
     assert not rig.events.named("process.started")
     assert rig.call(other, 1)["payload"] == 1
+    assert works_once_mended(rig, provider)
 
 
 @pytest.mark.fault(27)
 def test_a_directory_is_no_plugin(rig: Rig) -> None:
-    error = rig.refused(rig.provider(str(rig.folder)))
+    path = rig.folder / "plugin"
+    path.mkdir()
+    provider = rig.provider(str(path))
+    error = rig.refused(provider)
     assert (error.status, error.code) == (503, "plugin_start_failed")
     assert "it is a directory" in error.message
+    rig.events.tell("process.start_failed", "opsorch_plugin_start_failures_total")
+    path.rmdir()
+    assert works_once_mended(rig, provider)
 
 
 @pytest.mark.fault(27)
@@ -96,12 +113,12 @@ def test_what_only_the_kernel_can_tell_is_told_too(rig: Rig, content: bytes, rea
     assert (error.status, error.code) == (503, "plugin_start_failed")
     assert reason in error.message
     assert error.sent is False
-    [failed] = rig.events.named("process.start_failed")
-    assert failed["stderr"]
-    assert rig.events.metric("opsorch_plugin_start_failures_total") == 1
+    rig.events.tell("process.start_failed", "opsorch_plugin_start_failures_total")
+    assert rig.events.named("process.start_failed")[0]["stderr"]
     error = rig.refused(provider)
-    assert error.code == "plugin_start_failed"
+    assert (error.status, error.code) == (503, "plugin_start_failed")
     assert rig.events.metric("opsorch_plugin_starts_total") == 2
+    assert works_once_mended(rig, provider)
 
 
 @pytest.mark.fault(27)
@@ -111,9 +128,10 @@ def test_a_world_writable_file_runs_with_a_warning(rig: Rig) -> None:
     first = rig.call(provider, 1)["pid"]
     os.kill(first, signal.SIGKILL)
     assert rig.call(provider, 2)["pid"] != first
-    [told] = rig.events.named("plugin.suspect")
-    assert told["path"] == path
-    assert told["what"] == "world-writable"
+    [suspect] = rig.events.named("plugin.suspect")
+    assert suspect["path"] == path
+    assert suspect["what"] == "world-writable"
+    assert rig.events.metric("opsorch_plugin_starts_total") == 2
 
 
 @pytest.mark.fault(28)
@@ -129,7 +147,7 @@ def test_a_death_at_the_start_is_told_with_the_last_words(rig: Rig, repeatable: 
     assert error.retry_after_s
     assert error.sent is False
     assert [one["sent"] for one in rig.events.named("process.died")] == [False, False]
-    assert rig.events.metric("opsorch_plugin_start_failures_total") == 1
+    rig.events.tell("process.start_failed", "opsorch_plugin_start_failures_total")
     eventually(lambda: not children())
     (rig.folder / "dies_at_start.mended").touch()
     wait_for_the_try(provider)
@@ -139,11 +157,11 @@ def test_a_death_at_the_start_is_told_with_the_last_words(rig: Rig, repeatable: 
 @pytest.mark.fault(28)
 def test_a_slow_start_counts_against_the_deadline(rig: Rig) -> None:
     provider = rig.provider("slow_start", environ={"START_S": "1"})
-    error = rig.refused(provider, timeout_s=0.2, repeatable=False)
+    error = rig.refused(provider, timeout_s=0.5, repeatable=False)
     assert (error.status, error.code) == (504, "rpc_timeout")
     assert error.sent is False
     assert rig.call(provider, timeout_s=20) is None
-    assert rig.events.metric("opsorch_plugin_restarts_total", reason="timeout") == 1
+    rig.events.tell("lease.discarded", "opsorch_plugin_restarts_total", reason="timeout")
     assert rig.events.metric("opsorch_plugin_starts_total") == 2
 
 
@@ -160,12 +178,10 @@ def wait_for_the_try(provider: SupervisedProvider) -> None:
 @pytest.mark.fault(29)
 def test_a_crash_loop_starts_few_processes_in_half_a_minute(rig: Rig) -> None:
     provider = rig.provider("dies_at_start")
-    now = itertools.count()
-    # A clock that ticks a tenth of a second a call, so that half a minute is short.
-    ticks = [0.0]
-    provider.pool._breaker = Breaker(clock=lambda: ticks[0], jitter=lambda: 0.0)
-    for _ in range(300):
-        ticks[0] = next(now) / 10
+    clock = Clock(provider)
+    for tenth in range(300):
+        # A tenth of a second a call, so that half a minute is short.
+        clock.now_s = tenth / 10
         error = rig.refused(provider)
         assert (error.status, error.code) == (503, "plugin_start_failed")
         assert error.retry_after_s is not None
@@ -173,27 +189,34 @@ def test_a_crash_loop_starts_few_processes_in_half_a_minute(rig: Rig) -> None:
     # Twice at first, then after 0.4, 0.8, 1.6, 3.2, 6.4 and 12.8 seconds.
     assert 6 <= starts(rig) <= 9
     assert starts(rig) == rig.events.metric("opsorch_plugin_starts_total")
-    assert rig.events.metric("opsorch_plugin_breaker_opened_total") == starts(rig) - 1
+    rig.events.tell("breaker.opened", "opsorch_plugin_breaker_opened_total", starts(rig) - 1)
+    (rig.folder / "dies_at_start.mended").touch()
+    clock.now_s += 30
+    assert rig.call(provider) in children()
 
 
 @pytest.mark.fault(29)
 def test_a_crash_loop_fails_fast_and_ends_by_itself(rig: Rig) -> None:
     provider = rig.provider("dies_at_start")
+    clock = Clock(provider)
     rig.refused(provider)
     for _ in range(2):
-        wait_for_the_try(provider)
+        assert not provider.health()["ready"]
+        clock.now_s += 1.0
+        assert provider.health()["ready"]
         rig.refused(provider)
     assert starts(rig) == 4
     began = time.monotonic()
     for _ in range(20):
         error = rig.refused(provider)
-        assert error.code == "plugin_start_failed"
+        assert (error.status, error.code) == (503, "plugin_start_failed")
         assert error.retry_after_s
     assert time.monotonic() - began < 1.0, "it did not fail fast"
     assert not provider.health()["ready"]
     assert provider.pool.snapshot().retry_after_s > 1.0
+    rig.events.tell("breaker.opened", "opsorch_plugin_breaker_opened_total", 3)
     (rig.folder / "dies_at_start.mended").touch()
-    wait_for_the_try(provider)
+    clock.now_s += 2.0
     assert rig.call(provider) in children()
     assert provider.health()["pool"]["breaker"] == "closed"
     assert provider.pool.snapshot().retry_after_s == 0
@@ -215,6 +238,8 @@ def test_processes_kept_warm_do_not_loop_and_come_back_by_themselves(rig: Rig) -
     eventually(lambda: provider.pool.snapshot().states["idle"] == 2)
     assert provider.pool.snapshot().breaker == "closed"
     assert starts(rig) <= 9
+    failed = rig.events.named("process.start_failed")
+    assert rig.events.metric("opsorch_plugin_start_failures_total") == len(failed) > 0
 
 
 @pytest.mark.fault(30)
@@ -232,9 +257,10 @@ def test_processes_that_die_together_do_not_open_the_breaker(
     waiting.join()
     assert not [one for one in results if isinstance(one, BaseException)]
     assert len(set(results)) == 6
-    assert len(rig.events.named("process.died")) == 6
-    assert rig.events.metric("opsorch_plugin_retries_total") == 6
+    rig.events.tell("process.died", "opsorch_plugin_restarts_total", 6, reason="died")
+    rig.events.tell("call.retried", "opsorch_plugin_retries_total", 6)
     assert provider.pool.snapshot().breaker == "closed"
+    assert rig.call(provider, "pid") in children()
 
 
 def killed(log: pathlib.Path, until: pathlib.Path) -> None:
@@ -247,13 +273,9 @@ def killed(log: pathlib.Path, until: pathlib.Path) -> None:
 
 @pytest.mark.fault(30)
 def test_no_read_fails_when_all_plugins_of_all_workers_die(tmp_path: pathlib.Path) -> None:
-    env = {
-        "OPSORCH_WORKERS": "2",
-        "OPSORCH_ALERT_PLUGIN": install(tmp_path, "naps"),
-        "OPSORCH_ALERT_CONFIG": '{"nap_s": 0.1}',
-    }
+    env = {"OPSORCH_WORKERS": "2", "OPSORCH_ALERT_CONFIG": '{"nap_s": 0.1}'}
     over, answered = threading.Event(), threading.Semaphore(0)
-    with running_gateway(env) as gateway:
+    with gateway_with(tmp_path, "naps", env) as gateway:
 
         def read(number: int) -> list[str]:
             wrong = []
@@ -270,28 +292,25 @@ def test_no_read_fails_when_all_plugins_of_all_workers_die(tmp_path: pathlib.Pat
         killer.start()
         results = together(12, read)
         killer.join()
-        retried = gateway.log().count('"call.retried"')
-    assert results == [[]] * 12
-    assert retried >= 4
+        retried = metric(gateway, "opsorch_plugin_retries_total")
+        assert results == [[]] * 12
+        assert retried >= 4
+        eventually(lambda: len(told(gateway, "call.retried")) == retried)
+        assert gateway.request("POST", "/alerts/query", {}).status == 200
 
 
 def kill_all(gateway: Gateway, answered: threading.Semaphore, over: threading.Event) -> None:
     """Kill the plugins of all workers at once, and wait until all have new ones that answer."""
     try:
-        eventually(lambda: sum(map(len, plugins(gateway))) >= 6 and all(plugins(gateway)))
-        old = set().union(*plugins(gateway))
+        eventually(lambda: len(plugins(gateway)) >= 6 and all(map(children, workers(gateway))))
+        old = plugins(gateway)
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: all(living - old for living in plugins(gateway)))
+        eventually(lambda: all(children(worker) - old for worker in workers(gateway)))
         for _ in range(50):
             assert answered.acquire(timeout=30)
     finally:
         over.set()
-
-
-def plugins(gateway: Gateway) -> list[set[int]]:
-    """The pids of the plugins, by worker."""
-    return [children(worker) for worker in children(gateway.process.pid)]
 
 
 def opened(rig: Rig) -> SupervisedProvider:
@@ -330,7 +349,7 @@ def test_a_stampede_at_the_reopening_starts_one_process(rig: Rig) -> None:
     assert results.count(("plugin_start_failed", True)) == 49
     assert starts(rig) == before + 1
     assert provider.pool.snapshot().breaker == "closed"
-    assert rig.events.metric("opsorch_plugin_starts_total") == before + 1
+    rig.events.tell("process.started", "opsorch_plugin_starts_total", before + 1)
     assert rig.call(provider) in children()
 
 
@@ -340,8 +359,10 @@ def test_a_try_that_dies_waits_longer_and_is_repeated(rig: Rig) -> None:
     (rig.folder / "dies_at_start.mended").unlink()
     before = starts(rig)
     error = rig.refused(provider)
+    assert (error.status, error.code) == (503, "plugin_start_failed")
     assert "exit status 1" in error.message
     assert starts(rig) == before + 1, "one try is one start"
+    rig.events.tell("breaker.opened", "opsorch_plugin_breaker_opened_total", 2)
     assert 0.5 < (error.retry_after_s or 0) <= 1.0
     (rig.folder / "dies_at_start.mended").touch()
     wait_for_the_try(provider)
@@ -352,7 +373,8 @@ def test_a_try_that_dies_waits_longer_and_is_repeated(rig: Rig) -> None:
 def test_a_try_without_a_verdict_leaves_the_next_one_free(rig: Rig) -> None:
     provider = opened(rig)
     error = rig.refused(provider, str(rig.folder / "never"), timeout_s=1.0)
-    assert error.code == "rpc_timeout"
+    assert (error.status, error.code) == (504, "rpc_timeout")
+    assert rig.events.metric("opsorch_plugin_restarts_total", reason="timeout") == 1
     assert rig.call(provider) in children()
     assert provider.pool.snapshot().breaker == "closed"
 
@@ -362,7 +384,8 @@ def test_a_try_that_finds_no_file_leaves_the_next_one_free(rig: Rig) -> None:
     provider = opened(rig)
     path = rig.folder / "dies_at_start"
     path.rename(rig.folder / "elsewhere")
-    assert rig.refused(provider).code == "plugin_not_found"
+    error = rig.refused(provider)
+    assert (error.status, error.code) == (503, "plugin_not_found")
     (rig.folder / "elsewhere").rename(path)
     assert rig.call(provider) in children()
 
@@ -387,7 +410,7 @@ def test_another_calls_end_is_no_verdict_on_the_try(rig: Rig) -> None:
     eventually(lambda: provider.pool.snapshot().breaker == "half_open")
     old.join()
     error = rig.refused(provider)
-    assert error.code == "plugin_start_failed"
+    assert (error.status, error.code) == (503, "plugin_start_failed")
     assert provider.pool.snapshot().breaker == "half_open"
     go.touch()
     trying.join()

@@ -14,7 +14,16 @@ from opsorch.deadline import Deadline
 from opsorch.errors import InvalidConfig, OpsOrchError, PluginNotFound
 from opsorch.providers.base import CallContext
 from opsorch.providers.registry import Registry
-from tests.faults.gateways import alive, hold, other_gateway, plugins, told, unshared, workers
+from tests.faults.gateways import (
+    alive,
+    hold,
+    metric,
+    other_gateway,
+    plugins,
+    told,
+    unshared,
+    workers,
+)
 from tests.faults.support import Rig, eventually, install, together
 
 # The folder of the test stands at /srv, read-only like all the rest. Temporary files have a place
@@ -44,7 +53,8 @@ def test_a_read_only_root_is_enough(tmp_path: pathlib.Path) -> None:
     with other_gateway(env, tmp_path, behind=behind) as gateway:
         answers = [gateway.request("POST", "/alerts/query", {}) for _ in range(4)]
         assert [answer.status for answer in answers] == [200] * 4
-        assert gateway.request("GET", "/metrics").status == 200
+        eventually(lambda: told(gateway, "process.started"))
+        assert metric(gateway, "opsorch_plugin_starts_total") >= 1
         (root,) = {os.readlink(f"/proc/{pid}/cwd") for pid in workers(gateway)}
         assert root == "/srv"
         everything = workers(gateway) | plugins(gateway)
@@ -112,6 +122,7 @@ def test_a_configuration_that_changes_under_load_fails_no_call(rig: Rig) -> None
     registry["alert"].provider.drain()
     eventually(lambda: rig.events.metric("opsorch_plugin_starts_total") == _exited(rig))
     assert _exited(rig) >= 20
+    rig.events.tell("process.started", "opsorch_plugin_starts_total", _exited(rig))
     assert not rig.events.named("process.died")
 
 
@@ -136,6 +147,8 @@ def test_a_call_under_way_finishes_on_the_old_configuration(rig: Rig) -> None:
     eventually(lambda: not alive(pid))
     gone = eventually(lambda: rig.events.named("process.exited"))
     assert gone[0]["status"] == "exit status 0"
+    assert ask(registry) == "new"
+    rig.events.tell("process.started", "opsorch_plugin_starts_total", 2)
 
 
 @pytest.mark.fault(60)
@@ -148,9 +161,13 @@ def test_a_configuration_that_cannot_work_is_refused(rig: Rig) -> None:
         ({"OPSORCH_ALERT_PLUGIN": str(rig.folder / "missing")}, PluginNotFound),
         ({"OPSORCH_ALERT_PLUGIN": "x", "OPSORCH_ALERT_CONFIG": "[]"}, InvalidConfig),
     ]
+    codes = {InvalidConfig: (502, "invalid_config"), PluginNotFound: (503, "plugin_not_found")}
     for env, error in bad:
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             registry.replace(alerts(rig, **env).capabilities["alert"])
+        assert (caught.value.status, caught.value.code) == codes[error]
         assert registry["alert"] is kept
+    # Whoever asked for it is told; the log does not say that the capability is off, as it is not.
+    assert not rig.events.named("capability.off")
     assert ask(registry) == "good"
-    assert len(rig.events.named("process.started")) == 1
+    rig.events.tell("process.started", "opsorch_plugin_starts_total")

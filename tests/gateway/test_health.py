@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from opsorch.errors import AuthFailed
-from tests.conftest import children
 from tests.faults.support import eventually, install
 from tests.gateway.support import Canned, Here, an_app
+from tests.processes import children
 
 
 @pytest.fixture(autouse=True)

@@ -86,23 +86,27 @@ def test_an_error_is_redacted(rig: Rig) -> None:
 
 
 class Ends:
-    """A pool's place in the rule: notes what it is told."""
+    """A pool's place in the rule, and that of its starts: notes what it is told."""
 
     def __init__(self) -> None:
+        self.starts = self
         self.deaths = 0
 
     def died_in_call(self, process: Any, death: ProcessDied) -> None:
         self.deaths += 1
 
-    def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
+    def on_trial(self, process: "LentProcess") -> bool:
+        return process.tried
+
+    def failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
         return PluginStartFailed(f"{reason} {stderr}")
 
 
 class LentProcess:
     pid = 7
 
-    def __init__(self, on_trial: bool) -> None:
-        self.on_trial = on_trial
+    def __init__(self, tried: bool) -> None:
+        self.tried = tried
 
 
 def verdict(repeatable: bool, *deaths: str) -> tuple[str, int]:

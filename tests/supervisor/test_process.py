@@ -14,10 +14,12 @@ import pytest
 from opsorch.deadline import Deadline
 from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.supervisor import process as module
+from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.process import Process, ProcessDied, Request
 from opsorch.supervisor.spec import PluginSpec
 from tests.faults.support import install
+from tests.processes import alive
 from tests.supervisor.pooling import eventually, request
 
 # One thread for all tests: children die with the thread that started them.
@@ -41,7 +43,7 @@ class World:
             command = ("/bin/sh", "-c", *command)
         spec = PluginSpec("alert", command, environ={"PATH": os.environ["PATH"]}, **limits)
         child = _SPAWNER.start(spec, "1").result(20)
-        process = Process(child, spec, "1", self.emit)
+        process = Process(child, spec, "1", self.emit, Permit())
         self.processes.append(process)
         return process
 
@@ -406,15 +408,7 @@ def test_the_rest_of_the_group_ends_with_its_leader(world: World) -> None:
     assert process.child.ended(10)
     pid = int(process.stderr.last_lines())
     assert process.child.reap()
-    eventually(lambda: _is_gone(pid))
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    eventually(lambda: not alive(pid))
 
 
 def test_stdin_is_closed_as_the_sign_to_leave(world: World) -> None:

@@ -15,7 +15,8 @@ from opsorch.supervisor import supervisor as module
 from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
-from tests.conftest import children, in_a_fork
+from tests.conftest import in_a_fork
+from tests.processes import alive, children
 from tests.supervisor.pooling import eventually, plugin_spec, request
 
 _TOLD: list[tuple[str, dict[str, object]]] = []
@@ -116,15 +117,7 @@ def test_descendants_that_left_their_group_are_found(
 ) -> None:
     stray = stray_of_a_dead_plugin(supervisor, tmp_path)
     eventually(lambda: {"pid": stray} in named("stray.killed"))
-    eventually(lambda: not os.path.exists(f"/proc/{stray}") or _is_zombie(stray))
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    eventually(lambda: not alive(stray))
 
 
 def test_work_runs_later(supervisor: Supervisor) -> None:
@@ -151,13 +144,13 @@ def test_beginning_again_forgets_what_was(tmp_path: pathlib.Path) -> None:
     supervisor._swept = supervisor._looking = True
     supervisor._ended.add("a process of another")
     pool = supervisor.pool(plugin_spec(tmp_path))
-    pool.start_failed("for the test")
+    pool.starts.failed("for the test")
     supervisor.begin_again()
     assert (supervisor._swept, supervisor._looking, supervisor._ended) == (False, False, set())
     assert pool.snapshot().breaker == "closed"
     assert supervisor._spawner is not before[0]
     assert supervisor._keeper is not before[1]
-    assert (pool._spawner, pool._keeper) == (supervisor._spawner, supervisor._keeper)
+    assert (pool.starts._spawner, pool._keeper) == (supervisor._spawner, supervisor._keeper)
     # So that it is begun again by no fork of another test: its descriptors are closed now.
     module._ALIVE.discard(supervisor)
     supervisor._keeper.abandon()

@@ -1,4 +1,4 @@
-"""Starts a child that holds its stdout, tells its pid, and exits or hangs as the payload says."""
+"""Starts a child that holds its stdout, tells its pid; exits, hangs or answers as it is told."""
 
 import json
 import os
@@ -7,10 +7,13 @@ import sys
 import time
 
 for line in sys.stdin:
-    payload = json.loads(line)["payload"]
+    request = json.loads(line)
+    payload = request["payload"]
     child = subprocess.Popen(["sleep", "99"])
     with open(payload["tell"], "w") as file:
         file.write(str(child.pid))
     if payload["then"] == "exit":
         os._exit(3)
-    time.sleep(99)
+    if payload["then"] == "hang":
+        time.sleep(99)
+    print(json.dumps({"result": os.getpid(), "id": request["id"]}), flush=True)
