@@ -193,7 +193,6 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: _SinkLogger(sink),
-        cache_logger_on_first_use=True,
     )
     handler = _SinkHandler(sink)
     handler.setFormatter(
