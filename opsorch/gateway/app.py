@@ -116,7 +116,6 @@ def _finish(response: flask.Response) -> flask.Response:
     add_cors(response, request.headers.get("Origin"), gateway().settings.cors_origins)
     seconds = time.monotonic() - known.started_at
     gateway().metrics.request_finished(known.operation, response.status_code, seconds)
-    failed = {"message": known.message[:MESSAGE_CHARS]} if known.message else {}
     logs.emit_at(
         "warning" if response.status_code >= 500 else "info",
         "request.completed",
@@ -127,7 +126,7 @@ def _finish(response: flask.Response) -> flask.Response:
         capability=known.capability,
         operation=known.operation,
         code=known.code,
-        **failed,
+        message=known.message[:MESSAGE_CHARS],
     )
     return response
 

@@ -42,7 +42,7 @@ def emitted() -> list[tuple[str, set[str]]]:
                     ast.Name("emit" | "_emit") | ast.Attribute(_, "emit" | "_emit"),
                     [ast.Constant(str(event))],
                     keywords,
-                ):
+                ) | ast.Call(ast.Attribute(_, "emit_at"), [_, ast.Constant(str(event))], keywords):
                     facts = {str(keyword.arg) for keyword in keywords}
                     found.append((event, facts - {"exc_info"}))
     return found
