@@ -83,6 +83,15 @@ class ReplyReader:
         """Tell whether anything but white space stands behind the reply."""
         return bool(self._buffer.strip(_BLANK))
 
+    @property
+    def is_half_a_reply(self) -> bool:
+        """Tell whether what is there, blanks aside, is a reply without its end."""
+        data = bytes(self._buffer).lstrip(_BLANK)
+        try:
+            return data.startswith(b"{") and _read(data) is None
+        except ReplyBroken:
+            return False
+
     def take(self, *, paused: bool = False) -> Envelope | None:
         """Return the reply, or None while it is not complete.
 

@@ -24,9 +24,9 @@ _CHUNK: Final = 256 * 1024
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
 # Lines of skipped text that a call logs one by one; the rest is told in one line at its end.
 _LINES_TOLD: Final = 20
-# The last bytes of a frame: without them no request is whole, so that nothing can come of it.
-_END_BYTES: Final = 2
-# How long to wait before looking again whether the rest was taken: a plugin that waits takes it at
+# The first bytes of a frame: nothing can come of them alone.
+_BEGIN_BYTES: Final = 1
+# How long to wait before looking again whether they were taken: a plugin that waits takes them at
 # once, and one that is busy is not worth more looks than this.
 _FIRST_LOOK_S: Final = 20e-6
 _LONGEST_LOOK_S: Final = 0.005
@@ -234,9 +234,9 @@ class _OutOfTime(Exception):
 class _Exchange:
     """One request on its way out and its reply on its way in, both at once.
 
-    A wary one keeps the end of the request back until the plugin has taken all before it. A plugin
-    that does one thing after the other has then written whatever it still had to write: it is seen,
-    and is no reply, before the request is whole.
+    A wary one keeps the request back until the plugin has taken its first byte. A plugin that does
+    one thing after the other has then written whatever it still had to write: it is seen, and is no
+    reply, before the plugin has the request.
     """
 
     def __init__(self, process: Process, frame: bytes, deadline: Deadline, *, wary: bool) -> None:
@@ -244,7 +244,7 @@ class _Exchange:
         self._child = process.child
         self._poller = process._poller
         self._deadline = deadline
-        cut = len(frame) - (_END_BYTES if wary else 0)
+        cut = _BEGIN_BYTES if wary else len(frame)
         self._left, self._kept_back = memoryview(frame)[:cut], memoryview(frame)[cut:]
         self._size = len(frame)
         self._reader = ReplyReader(process.spec.max_reply_bytes, self._skip)
@@ -267,7 +267,7 @@ class _Exchange:
             self._write()
             while True:
                 if self._kept_back and not self._left:
-                    self._make_whole()
+                    self._write_rest()
                 envelope = self._turn()
                 if envelope is not None:
                     return envelope
@@ -282,24 +282,24 @@ class _Exchange:
         if self._skipped <= _LINES_TOLD:
             self._process.skipped(line)
 
-    def _make_whole(self) -> None:
-        """Wait until all but the end of the request is taken, look for leftovers, write the end."""
+    def _write_rest(self) -> None:
+        """Wait until the first byte of the request is taken, look for leftovers, write the rest."""
         pause_s = _FIRST_LOOK_S
         while True:
             # Asked first: what it wrote before it took the last of it is there to be seen then.
             taken = not self._child.unread_bytes()
             if self._poller.poll(0):
                 open_still = self._read()
-                if self._reader.has_rest:
+                # Half a reply may be one that was begun at the first byte of the request.
+                if self._reader.has_rest and not (taken and self._reader.is_half_a_reply):
                     raise self._process.out_of_step()
                 if not open_still or self._child.ended():
                     raise self._process.died(self._sent)
-            elif taken:
+            if taken:
                 break
-            else:
-                self._leave_if_late()
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
+            self._leave_if_late()
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
         self._left, self._kept_back = self._kept_back, self._kept_back[:0]
         self._write()
 
@@ -379,7 +379,7 @@ class _Exchange:
         return True
 
     def _sent(self) -> bool:
-        """Tell whether the process took at least one byte of a request that was written whole."""
+        """Tell whether the process took a byte of the request, and not the first one alone."""
         if self._kept_back:
             return False
         written = self._size - len(self._left)
