@@ -1,4 +1,4 @@
-"""What /proc tells of processes (proc(5))."""
+"""What a process costs, and on which machine (proc(5))."""
 
 import collections
 import contextlib
@@ -7,40 +7,16 @@ import platform
 import re
 from dataclasses import dataclass
 
+from tests.processes import children, descriptors, stat, state
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; [] where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()
-    except OSError:
-        return []
-
-
 def cpu_s(pid: int) -> float:
     """Return the CPU time of a process without its children: utime and stime, in seconds."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    fields = _stat(pid)
-    return bool(fields) and fields[0] not in ("Z", "X")
-
-
-def children(parent: int, *, zombies: bool = False) -> list[int]:
-    """Return the living children of a process, or its zombies."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := _stat(int(name))):
-            dead = fields[0] in ("Z", "X")
-            if int(fields[1]) == parent and dead == zombies:
-                found.append(int(name))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +37,18 @@ class Usage:
 
 def usage(pid: int) -> Usage:
     """Look at what a process holds."""
-    targets = _targets(pid)
+    targets = collections.Counter(
+        re.sub(r"\d+", "N", os.path.basename(target)) for target in descriptors(pid)
+    )
+    states = [state(child) for child in children(pid)]
     return Usage(
         descriptors=targets.total(),
         threads=len(os.listdir(f"/proc/{pid}/task")),
-        children=len(children(pid)),
-        zombies=len(children(pid, zombies=True)),
+        children=len(states) - states.count("Z"),
+        zombies=states.count("Z"),
         rss_mib=rss_mib(pid),
         targets=targets,
     )
-
-
-def _targets(pid: int) -> collections.Counter[str]:
-    found: collections.Counter[str] = collections.Counter()
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            target = os.readlink(f"/proc/{pid}/fd/{name}")
-            found[re.sub(r"\d+", "N", os.path.basename(target))] += 1
-    return found
 
 
 def rss_mib(pid: int) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench import procs
 from tests.harness import Gateway, running_gateway
+from tests.processes import alive, children
 
 CAPABILITIES = ("incident", "alert", "log", "messaging")
 _PLUGIN = pathlib.Path(__file__).with_name("plugin.py")
@@ -35,11 +35,11 @@ class Rig:
 
     def workers(self) -> list[int]:
         """Pids of the gunicorn workers."""
-        return sorted(procs.children(self.master))
+        return sorted(pid for pid in children(self.master) if alive(pid))
 
     def plugins(self) -> list[int]:
         """Pids of the plugin processes of all workers."""
-        return [pid for worker in self.workers() for pid in procs.children(worker)]
+        return [pid for worker in self.workers() for pid in children(worker) if alive(pid)]
 
 
 @contextlib.contextmanager

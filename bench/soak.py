@@ -22,6 +22,7 @@ from bench import procs
 from bench.findings import Findings, markdown, print_report
 from bench.rig import Client, Rig, running_rig, wait_until
 from bench.traffic import KINDS, Call, Load, Traffic, make_call
+from tests.processes import alive
 
 WORKERS, THREADS, PROCESSES, CLIENTS = 2, 16, 6, 24
 TIMEOUT_S, IDLE_S = 3, 2
@@ -167,7 +168,7 @@ def _wrong_end(rig: Rig) -> list[str]:
     status = rig.gateway.stop(signal.SIGTERM)
     if status:
         wrong.append(f"the gateway ended with status {status}")
-    left = [pid for pid in plugins if procs.alive(pid)]
+    left = [pid for pid in plugins if alive(pid)]
     return [*wrong, *([f"{len(left)} plugins outlive the gateway"] if left else [])]
 
 

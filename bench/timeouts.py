@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from bench import procs
 from bench.load import together
 from bench.rig import Client, Rig, running_rig, wait_until
+from tests.processes import alive
 
 TIMEOUT_S = 0.5
 MOST_LATE_MS = 100.0
@@ -63,7 +63,7 @@ def _outlived() -> float:
         for pid in (rig.master, *rig.workers()):
             os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        wait_until(lambda: not any(map(procs.alive, plugins)))
+        wait_until(lambda: not any(map(alive, plugins)))
         outlived = time.monotonic() - began
         for caller in callers:
             caller.join()

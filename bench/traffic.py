@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench import procs
 from bench.plugin import FAULTS
 from bench.rig import Client, Reply, Rig
+from tests.processes import children
 
 Json = dict[str, Any]
 
@@ -255,7 +255,7 @@ def _kill(pid: int, workers: list[int]) -> bool:
     except OSError:
         return False
     try:
-        if not any(pid in procs.children(worker) for worker in workers):
+        if not any(pid in children(worker) for worker in workers):
             return False
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError:

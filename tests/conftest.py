@@ -4,12 +4,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
+from tests.processes import children, command
+
 SETTLE_S = 10.0
+
+# The same examples in every run; `make fuzz` looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fresh", deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,28 +54,19 @@ def nothing_left() -> Iterator[None]:
     until = time.monotonic() + SETTLE_S
     while (left := children() - before) and time.monotonic() < until:
         settled.wait(0.02)
-    assert not left, f"child processes left: {[describe(pid) for pid in left]}"
+    assert not left, f"child processes left: {[(pid, command(pid)) for pid in left]}"
 
 
-def children(parent: int | None = None) -> set[int]:
-    """The pids of a process's children, zombies included."""
-    parent = parent or os.getpid()
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[1]) == parent:
-                found.add(int(name))
-    return found
-
-
-def describe(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return f"{pid}: {file.read().replace(chr(0), ' ')[:200]}"
-    except OSError:
-        return f"{pid}: gone"
+def in_a_fork(work: Callable[[], None]) -> int:
+    """Run work in a forked process; returns its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

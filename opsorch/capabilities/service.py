@@ -1,8 +1,10 @@
 """Services: the catalogue of what runs."""
 
+from typing import Any
+
 from opsorch.capabilities import fields as f
 from opsorch.capabilities.results import many
-from opsorch.capabilities.spec import READ, Capability, Operation
+from opsorch.capabilities.spec import READ, Capability, Operation, Params
 
 ServiceQuery = f.shape(
     "ServiceQuery",
@@ -23,8 +25,11 @@ Service = f.shape(
     metadata=f.Bag(),
 )
 
-# GET /services looks at no parameters; its payload is that of an empty query.
-NoParameters = f.shape("NoParameters")
+
+def empty_query(_params: Params, _body: dict[str, Any]) -> dict[str, Any]:
+    """Send what POST /services/query sends of an empty body."""
+    return f.load(ServiceQuery, {})
+
 
 CAPABILITY = Capability(
     name="service",
@@ -46,7 +51,7 @@ CAPABILITY = Capability(
             "service.query",
             "GET",
             "/services",
-            query=NoParameters,
+            arrange=empty_query,
             result=many(Service),
             kind=READ,
             audit="service.query",

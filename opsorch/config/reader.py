@@ -236,7 +236,7 @@ class _Reader:
             self._faults.append("OPSORCH_BEARER_TOKEN and OPSORCH_BEARER_TOKEN_FILE are both set")
             return token
         try:
-            read = Path(file).read_text(encoding="utf-8").strip()
+            read = Path(file).read_text(encoding="utf-8-sig").strip()
         except (OSError, ValueError):
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE cannot be read")
             return None
@@ -295,7 +295,11 @@ def _config_of(name: str, text: str, file: str) -> tuple[Mapping[str, Any], str]
         variable = f"{variable}_FILE"
         try:
             with open(file, "rb") as opened:
-                text = opened.read(MAX_CONFIG_BYTES + 1).decode("utf-8-sig")
+                data = opened.read(MAX_CONFIG_BYTES + 1)
+            if len(data) > MAX_CONFIG_BYTES:
+                limit = MAX_CONFIG_BYTES // 1024 // 1024
+                return {}, f"the file that {variable} names is larger than {limit} MiB"
+            text = data.decode("utf-8-sig")
         except (OSError, ValueError) as exc:
             return {}, f"the file that {variable} names cannot be read ({type(exc).__name__})"
     if not text.strip():

@@ -9,6 +9,11 @@ from opsorch.observability.redact import Secret
 
 ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104  The documented default.
 
+# The token, configurations and the secret provider's settings; a path to one is as good as itself.
+_CLOSED_TO_PLUGINS: Final = re.compile(
+    r"OPSORCH_(BEARER_TOKEN|[A-Z]+_CONFIG|SECRET_\w+)(_FILE)?", re.ASCII
+)
+
 
 class Unfit(ValueError):
     """A value does not fit; the text completes the sentence ``NAME ...``."""
@@ -78,6 +83,13 @@ def names(value: str) -> tuple[str, ...]:
     found = tuple(name.strip() for name in value.split(",") if name.strip())
     if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in found):
         raise Unfit("must be names of variables, comma separated")
+    closed = [name for name in found if _CLOSED_TO_PLUGINS.fullmatch(name)]
+    if closed:
+        raise Unfit(
+            f"must not list {', '.join(closed)}: the gateway's own secrets are shown to no plugin."
+            " A plugin's configuration comes with each request; what else it needs, pass under"
+            " another name"
+        )
     return found
 
 
@@ -330,7 +342,9 @@ PLUGIN_SETTINGS: Final[tuple[Setting, ...]] = (
         "env",
         names,
         (),
-        "Names of variables that the processes may see, comma separated.",
+        "Names of variables that the processes may see, comma separated; not the gateway's own"
+        " secrets. A value whose variable's name says token, password, key and the like is masked"
+        " in answers and logs.",
         _PLUGINS,
     ),
 )

@@ -2,8 +2,10 @@
 
 import functools
 import os
+import socket
 import time
 from pathlib import Path
+from typing import Final
 
 import flask
 
@@ -19,12 +21,19 @@ from opsorch.gateway.gauges import Gauges
 from opsorch.gateway.health import health
 from opsorch.gateway.identity import facts_of
 from opsorch.gateway.paths import BAD_PATH, RawPaths, Segment
+from opsorch.gateway.patience import PATIENCE
 from opsorch.gateway.provider_api import providers
 from opsorch.gateway.state import Gateway, facts, gateway, install, set_facts
 from opsorch.observability import logs
 from opsorch.observability.metrics import Metrics
 from opsorch.providers.registry import Registry
 from opsorch.supervisor.supervisor import Supervisor
+
+# What a client may take to read its answer: these seconds, and its size at this rate.
+ANSWER_S: Final = 10.0
+ANSWER_BYTES_PER_S: Final = 64 * 1024
+# Of the message of an error, in the log.
+MESSAGE_CHARS: Final = 500
 
 
 def load_settings(folder: Path | None = None) -> Settings:
@@ -63,6 +72,7 @@ def create_app(settings: Settings | None = None, sink: logs.Sink | None = None) 
     app.before_request(_begin)
     app.after_request(_finish)
     app.after_request(gauges.after_request)
+    app.teardown_request(_forget)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -86,7 +96,9 @@ def _add_routes(app: flask.Flask) -> None:
 def _begin() -> flask.Response | None:
     """Identify the request; answer OPTIONS; check the token."""
     request = flask.request
-    set_facts(facts_of(request.headers))
+    known = facts_of(request.headers)
+    set_facts(known)
+    logs.begin_request(known.request_id)
     if request.method == "OPTIONS":
         return flask.Response(status=200)
     check_token(request, gateway().settings.bearer_token)
@@ -99,13 +111,14 @@ def _finish(response: flask.Response) -> flask.Response:
     """Add what every answer carries; drop what is left of the body; write the one log line."""
     request, known = flask.request, facts()
     drop_body(request)
+    _bound_reading(request, response)
     response.headers["X-Request-ID"] = known.request_id
     add_cors(response, request.headers.get("Origin"), gateway().settings.cors_origins)
     seconds = time.monotonic() - known.started_at
     gateway().metrics.request_finished(known.operation, response.status_code, seconds)
-    logs.emit(
+    logs.emit_at(
+        "warning" if response.status_code >= 500 else "info",
         "request.completed",
-        request_id=known.request_id,
         method=request.method,
         path=request.path[:300],
         status=response.status_code,
@@ -113,5 +126,19 @@ def _finish(response: flask.Response) -> flask.Response:
         capability=known.capability,
         operation=known.operation,
         code=known.code,
+        message=known.message[:MESSAGE_CHARS],
     )
     return response
+
+
+def _forget(_: BaseException | None) -> None:
+    logs.end_request()
+
+
+def _bound_reading(request: flask.Request, response: flask.Response) -> None:
+    """Have the server give up a client that does not read its answer: it holds a thread."""
+    sock = request.environ.get("gunicorn.socket")
+    if sock is not None:
+        size = response.calculate_content_length() or 0
+        limit_s = ANSWER_S + size / ANSWER_BYTES_PER_S
+        PATIENCE.watch(sock, lambda: sock, limit_s, socket.SHUT_RDWR)

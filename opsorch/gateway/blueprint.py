@@ -1,6 +1,5 @@
 """One blueprint a capability, one generic view for every operation."""
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from opsorch.errors import BadRequest, OpsOrchError, PluginFailure, ProviderErro
 from opsorch.gateway.bodies import json_body
 from opsorch.gateway.paths import Segment
 from opsorch.gateway.state import Gateway, facts, gateway, json_answer
+from opsorch.plugin.outcome import ADVICE, MAYBE, joined
 from opsorch.providers.base import CallContext, RawJson, Unavailable, telling
 from opsorch.providers.registry import Slot
 
@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 View = Callable[..., flask.Response]
 
-_UNKNOWN_OUTCOME = " Whether it took effect upstream is not known: look before you repeat it."
+_UNKNOWN_OUTCOME = f"Whether it took effect upstream is not known: {ADVICE}."
 
 
 def build_blueprint(capability: Capability) -> flask.Blueprint:
@@ -121,21 +121,22 @@ def _tell_unknown_outcome(operation: Operation, error: OpsOrchError) -> None:
         return
     if isinstance(error, PluginFailure) and error.sent:
         error.outcome_unknown = True
-    if error.outcome_unknown and _UNKNOWN_OUTCOME not in error.message:
-        error.message += _UNKNOWN_OUTCOME
+    if error.outcome_unknown and ADVICE not in error.message.lower():
+        said = MAYBE in error.message
+        error.message = joined(
+            error.message, f"{ADVICE.capitalize()}." if said else _UNKNOWN_OUTCOME
+        )
 
 
-def audit(here: Gateway, action: str, **more: str) -> None:
+def audit(here: Gateway, action: str) -> None:
     """Write the audit line of a call that succeeded."""
     known = facts()
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     here.audit.write(
         {
             "request_id": known.request_id,
             "actor_type": known.actor_type,
             "actor_id": known.actor_id,
-            "timestamp": now.replace("+00:00", "Z"),
+            "timestamp": fields.utc_now("milliseconds"),
             "action": action,
-            **more,
         }
     )

@@ -1,6 +1,6 @@
 """Health and the gateway's own metrics."""
 
-import datetime
+from pathlib import PurePath
 from typing import Any
 
 import flask
@@ -10,7 +10,7 @@ from opsorch.errors import NotReady
 from opsorch.gateway.errors import answer_error
 from opsorch.gateway.state import facts, gateway, json_answer
 from opsorch.observability.metrics import CONTENT_TYPE
-from opsorch.providers.registry import Slot
+from opsorch.providers.registry import BUNDLED, Slot
 
 _OK = b'{"status":"ok"}\n'
 
@@ -40,14 +40,15 @@ def ready() -> flask.Response:
 def _told(slot: Slot) -> dict[str, Any]:
     told: dict[str, Any] = {"configured": slot.configured, **slot.provider.health()}
     if slot.configured:
-        told["provider"] = slot.provider.label
+        told["provider"] = _without_folder(slot.provider.label)
     if slot.last_error.code:
-        at = datetime.datetime.fromtimestamp(slot.last_error.at, datetime.UTC)
-        told["lastError"] = {
-            "code": slot.last_error.code,
-            "at": at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
+        told["lastError"] = {"code": slot.last_error.code, "at": slot.last_error.at}
     return told
+
+
+def _without_folder(label: str) -> str:
+    """Return a provider's name, or its file's: probes carry no token, and a path tells too much."""
+    return label if label.startswith(BUNDLED) else PurePath(label).name
 
 
 @health.get("/metrics", provide_automatic_options=False)

@@ -40,6 +40,7 @@ def _actor_type(headers: Headers) -> str:
 
 def _first(headers: Headers, names: tuple[str, ...]) -> str:
     """Return the first of these headers that is not blank, trimmed."""
-    given = next((value for name in names if (value := headers.get(name, "").strip())), "")
-    # WSGI hands over bytes as if they were Latin-1; people's names come as UTF-8.
+    # WSGI hands over bytes as if they were Latin-1; people's names come as UTF-8, and the last
+    # byte of "à" would be a blank.
+    given = next((value for name in names if (value := headers.get(name, "").strip(" \t"))), "")
     return given.encode("latin-1", "replace").decode("utf-8", "replace")

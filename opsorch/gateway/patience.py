@@ -1,45 +1,63 @@
-"""A bound on how long a connection may take to send what it began: its header, or its body."""
+"""A bound on how long a client may take to send what it began, or to read its answer."""
 
 import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A socket, the moment at which it is shut down, and for what (shutdown(2))."""
+
+    current: Callable[[], socket.socket]
+    until: float
+    how: int
 
 
 class Patience:
-    """Sockets that are being read from, and until when. Safe for threads.
+    """Sockets that somebody waits for, and until when. Safe for threads.
 
-    The server's main loop calls ``expire`` about once a second: a socket past its time is shut
-    down for reading, which ends the read in whichever thread waits for it.
+    The server's main loop calls ``expire`` at each of its turns, once a second at least: a socket
+    past its time is shut down, which ends the read or the write in whichever thread waits for it.
     """
 
     def __init__(self) -> None:
-        self._until: dict[int, tuple[Callable[[], socket.socket], float]] = {}
+        self._watched: dict[int, _Watched] = {}
         self._late: set[int] = set()
         # A signal's handler gives up on the main thread, which may be inside here already.
         self._lock = threading.RLock()
         self._over = False
 
-    def watch(self, owner: object, current: Callable[[], socket.socket], limit_s: float) -> None:
+    def watch(
+        self,
+        owner: object,
+        current: Callable[[], socket.socket],
+        limit_s: float,
+        how: int = socket.SHUT_RD,
+    ) -> None:
         """Begin to watch.
 
         Args:
             owner: Stands for the socket in ``forget``.
             current: Returns the socket; wrapping it in TLS makes it another object.
             limit_s: Seconds until it is shut down.
+            how: For reading, or for both ways.
         """
+        watched = _Watched(current, time.monotonic() + limit_s, how)
         with self._lock:
             if not self._over:
-                self._until[id(owner)] = (current, time.monotonic() + limit_s)
+                self._watched[id(owner)] = watched
                 return
-        _stop_reading(current())
+        _shut_down(watched)
 
     def forget(self, owner: object) -> bool:
         """Watch no more. Tells whether it was still watched: not shut down, that is."""
         with self._lock:
             self._late.discard(id(owner))
-            return self._until.pop(id(owner), None) is not None
+            return self._watched.pop(id(owner), None) is not None
 
     def is_late(self, owner: object) -> bool:
         """Tell whether it was shut down because its time was over, and was not forgotten since."""
@@ -61,27 +79,27 @@ class Patience:
         """Shut down what is past its time."""
         now = time.monotonic()
         with self._lock:
-            late = {owner: seen for owner, seen in self._until.items() if seen[1] < now}
+            late = {owner: seen for owner, seen in self._watched.items() if seen.until < now}
             for owner in late:
-                del self._until[owner]
+                del self._watched[owner]
             self._late |= late.keys()
-        for current, _ in late.values():
-            _stop_reading(current())
+        for watched in late.values():
+            _shut_down(watched)
 
     def give_up(self) -> None:
         """Shut down every socket, and each one that comes later: the worker is at its end."""
         with self._lock:
             self._over = True
-            watched, self._until = self._until, {}
-        for current, _ in watched.values():
-            _stop_reading(current())
+            left, self._watched = self._watched, {}
+        for watched in left.values():
+            _shut_down(watched)
 
 
-def _stop_reading(sock: socket.socket) -> None:
-    """End every read of a socket; what is written to it goes on, in TLS too."""
+def _shut_down(watched: _Watched) -> None:
+    """End every read of a socket, or every write, too; in TLS as well."""
     with contextlib.suppress(OSError):
         # Not SSLSocket's own: that one forgets TLS, and the answer would leave in the clear.
-        socket.socket.shutdown(sock, socket.SHUT_RD)
+        socket.socket.shutdown(watched.current(), watched.how)
 
 
 PATIENCE = Patience()

@@ -1,20 +1,17 @@
-"""Gunicorn, set up for the gateway: worker class, hooks, and settings that a reload reads anew.
+"""Gunicorn, set up for the gateway: its hooks, and settings that a reload reads anew.
 
 The master reads and checks the settings; workers take them over by fork, so that all have the same.
 At SIGHUP it reads them again: what does not parse is refused, and the old settings stay.
 """
 
 import contextlib
-import errno
-import gc
 import ipaddress
-import math
 import os
 import resource
 import shutil
 import socket
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,157 +19,28 @@ from typing import TYPE_CHECKING, Any, Final
 import gunicorn.app.base
 import gunicorn.arbiter
 import gunicorn.glogging
-import gunicorn.workers.gthread
-import msgspec
 
 from opsorch import __version__
 from opsorch.config import Settings, SettingsError
-from opsorch.gateway.partings import Partings
+from opsorch.gateway.memory import keep_freed_memory, look_for_garbage_rarely
 from opsorch.gateway.patience import PATIENCE
 from opsorch.gateway.scratch import make_folder
+from opsorch.gateway.worker import Worker
 from opsorch.observability import logs
-from opsorch.supervisor.supervisor import DRAIN_S, Supervisor
+from opsorch.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from opsorch.observability.metrics import Metrics
 
-HEADER_S: Final = 10.0
 KEEPALIVE_S: Final = 75
 FLUSH_S: Final = 1.0
-# Objects made until garbage is looked for.
-GARBAGE_THRESHOLD: Final = 10_000
 _DESCRIPTORS: Final = 65_536
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_ACCEPT_PAUSE_S: Final = 0.1
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 # Pages on memory: heartbeats and counters must not wait for a disk, or need a writable root.
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 # How gunicorn's own line about it begins.
 _NO_REQUEST: Final = "Invalid request from ip="
-_CODES: Final = {
-    400: "bad_request",
-    403: "forbidden",
-    414: "bad_request",
-    417: "bad_request",
-    431: "bad_request",
-    501: "bad_request",
-}
-
-
-class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
-    """A gthread worker that no client can hold up, and that refuses in JSON."""
-
-    def init_process(self) -> None:
-        """Prepare in the new process, and serve.
-
-        The master kills a worker when the graceful timeout is over: the drain of the plugins must
-        fit in before.
-        """
-        limit_s = max(1, self.cfg.graceful_timeout - math.ceil(DRAIN_S) - 1)
-        self.cfg.set("graceful_timeout", limit_s)
-        super().init_process()
-
-    def run(self) -> None:
-        """Serve until the end."""
-        self._partings = Partings(self.poller, self._closed)
-        super().run()
-
-    def accept(self, listener: Any) -> None:
-        """Accept a connection; without a descriptor to spare it waits in the kernel."""
-        try:
-            super().accept(listener)
-        except OSError as exc:
-            if exc.errno in _EXHAUSTED:
-                self.app.emit("gateway.exhausted", worker=self.pid, reason=exc.strerror)
-            elif exc.errno != errno.EINVAL:
-                # EINVAL: the master has shut the listener down, and its SIGTERM is on the way.
-                raise
-            # The listener stays readable: without a pause the loop would spin.
-            time.sleep(_ACCEPT_PAUSE_S)
-
-    def enqueue_req(self, conn: Any) -> None:
-        """Have a connection served; its header must be there in time.
-
-        The time begins here, not when a thread is free: connections that stall cannot queue for
-        the threads one after the other. What arrived before it is over is read all the same.
-        """
-        PATIENCE.watch(conn, lambda: conn.sock, HEADER_S)
-        super().enqueue_req(conn)
-
-    def handle(self, conn: Any) -> Any:
-        """Serve a connection, in a thread."""
-        try:
-            return super().handle(conn)
-        finally:
-            self._forget(conn)
-
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Serve a request, whose header is read."""
-        if not self._forget(conn):
-            # It waited for a thread for so long that nothing more is read from the connection.
-            req.force_close()
-        return super().handle_request(req, conn)
-
-    def _forget(self, conn: Any) -> bool:
-        """Watch a connection no more; tells of one whose time was over."""
-        late = PATIENCE.is_late(conn)
-        watched = PATIENCE.forget(conn)
-        if late:
-            self.app.emit("connection.stalled", worker=self.pid)
-        return watched
-
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep the connection, or part with it; on the main loop."""
-        if fs.cancelled() or fs.exception() or fs.result():
-            super().finish_request(conn, fs)
-        else:
-            self._partings.part(conn.sock)
-
-    def _closed(self) -> None:
-        self.nr_conns -= 1
-
-    def _cap_keepalive(self, deadline: float) -> None:
-        """At the end: no connection that only waits is waited for, nor one that never began."""
-        super()._cap_keepalive(deadline)
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
-
-    def notify(self) -> None:
-        """Tell the master that the main loop lives; about once a second."""
-        super().notify()
-        PATIENCE.expire()
-        self._partings.expire()
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what is no request with the same JSON body as every other failure."""
-        super().handle_error(req, _JsonRefusal(client, self.app), addr, exc)
-
-
-class _JsonRefusal:
-    """A socket that turns gunicorn's page of HTML into the contract's JSON."""
-
-    def __init__(self, sock: Any, server: "Server") -> None:
-        self._sock = sock
-        self._server = server
-
-    def sendall(self, page: bytes) -> None:
-        status_line = page.split(b"\r\n", 1)[0].decode("latin-1")
-        _, status, reason = status_line.split(" ", 2)
-        self._server.emit("request.refused", status=int(status), reason=reason)
-        code = _CODES.get(int(status), "internal_error")
-        body = msgspec.json.encode(
-            {"code": code, "message": f"The request was refused before it was read: {reason}."}
-        )
-        head = (
-            f"{status_line}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Access-Control-Allow-Origin: {self._server.settings.cors_origins[0]}\r\n"
-            f"Content-Length: {len(body) + 1}\r\n\r\n"
-        )
-        self._sock.sendall(head.encode("latin-1") + body + b"\n")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
 
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
@@ -237,6 +105,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         self._sink = logs.Sink()
         self._metrics_folder = _metrics_folder()
         self._supervisor: Supervisor | None = None
+        self._leaving = False
         self._metrics: Metrics | None = None
         self._configure_logs()
         super().__init__()
@@ -266,6 +135,7 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
             logs.emit("settings.refused", faults=str(fault))
             return
         self._configure_logs()
+        self._warn()
         super().reload()
 
     def load(self) -> Any:
@@ -282,7 +152,8 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         self.emit("gateway.ready", worker=os.getpid(), capabilities=configured)
         # From here on a signal's handler has something to end.
         self._supervisor = here.supervisor
-        _look_for_garbage_rarely()
+        look_for_garbage_rarely()
+        keep_freed_memory()
         return app
 
     def emit(self, event: str, /, **facts: object) -> None:
@@ -301,17 +172,23 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
             workers=settings.workers,
             version=__version__,
         )
+        self._warn()
+        _raise_descriptor_limit()
+        try:
+            Arbiter(self).run()
+        finally:
+            self._sink.flush(FLUSH_S)
+
+    def _warn(self) -> None:
+        """Tell what of the settings is probably not meant so."""
+        settings = self.settings
+        host, port = settings.address
         if settings.unknown:
             logs.emit("settings.unknown", names=list(settings.unknown))
         if settings.secret_settings:
             logs.emit("settings.unsupported", names="OPSORCH_SECRET_*")
         if settings.bearer_token is None and not _is_loopback(host):
             logs.emit("gateway.open", address=f"{host}:{port}")
-        _raise_descriptor_limit()
-        try:
-            Arbiter(self).run()
-        finally:
-            self._sink.flush(FLUSH_S)
 
     # --- hooks --------------------------------------------------------------------------------
 
@@ -324,14 +201,31 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         self._end(worker, "aborted", polite=False)
 
     def _worker_exit(self, arbiter: Any, worker: Any) -> None:
-        """The worker is at its end: plugins leave politely."""
-        self._end(worker, "finished", polite=True)
+        """The worker is at its end: plugins leave politely.
+
+        In a thread of its own: a signal that comes meanwhile is handled on the main thread, which
+        must not hold the lock of a pool then.
+        """
+        leaving = threading.Thread(
+            target=self._end, args=(worker, "finished"), kwargs={"polite": True}, daemon=True
+        )
+        try:
+            leaving.start()
+        except RuntimeError:
+            # The system has no thread to spare.
+            self._end(worker, "finished", polite=True)
+        else:
+            leaving.join()
         self._sink.flush(FLUSH_S)
 
     def _end(self, worker: Any, reason: str, *, polite: bool) -> None:
-        supervisor, self._supervisor = self._supervisor, None
-        if supervisor is None:
+        """End the plugins: politely once; at once, also while they leave politely."""
+        supervisor = self._supervisor
+        if supervisor is None or (polite and self._leaving):
             return
+        self._leaving = True
+        if not polite:
+            self._supervisor = None
         logs.emit("gateway.stopping", worker=worker.pid, reason=reason)
         clean = supervisor.drain() if polite else supervisor.kill()
         PATIENCE.give_up()
@@ -341,23 +235,14 @@ class Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc]
         """In the master: a worker is gone, its gauges with it; its counts stay."""
         from opsorch.observability.metric_files import forget_worker
 
-        with contextlib.suppress(OSError):
+        try:
             forget_worker(worker.pid)
+        except Exception as exc:  # noqa: BLE001  Counts are not worth the master's life.
+            logs.emit("metrics.unreadable", worker=worker.pid, error=type(exc).__name__)
 
     def _on_exit(self, arbiter: Any) -> None:
         """In the master: the end."""
         shutil.rmtree(self._metrics_folder, ignore_errors=True)
-
-
-def _look_for_garbage_rarely() -> None:
-    """Spare the collector what lives for ever, and large results.
-
-    A result of 5,000 log entries is 20,000 objects, none of them garbage before it is encoded; with
-    Python's own threshold of 700 the looks are a quarter of what it costs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD, 10, 10)
 
 
 def _gunicorn_settings(settings: Settings) -> dict[str, Any]:

@@ -35,11 +35,14 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "connection.stalled": Event(
         "info",
-        "A connection is given up whose header did not come, or was not read, in time.",
-        ("worker",),
+        "A connection is given up: its header did not come, or its answer was not read, in time.",
+        ("worker", "what"),
     ),
     "gateway.stopping": Event("info", "A worker drains its plugins.", ("worker", "reason")),
     "gateway.stopped": Event("info", "A worker's plugins are gone.", ("worker", "clean")),
+    "metrics.unreadable": Event(
+        "warning", "The counts of a worker that ended cannot be kept.", ("worker", "error")
+    ),
     "settings.unknown": Event(
         "warning", "Variables that nobody reads; likely typing errors.", ("names",)
     ),
@@ -56,8 +59,8 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "request.completed": Event(
         "info",
-        "One line a request.",
-        ("method", "path", "status", "duration_ms", "capability", "operation", "code"),
+        "One line a request; a warning from status 500 on.",
+        ("method", "path", "status", "duration_ms", "capability", "operation", "code", "message"),
     ),
     "request.refused": Event(
         "info", "The server itself answers what is no request it can read.", ("status", "reason")
@@ -108,7 +111,9 @@ EVENTS: Final[Mapping[str, Event]] = {
         "warning", "A process wrote while no call was in flight.", ("capability", "pid")
     ),
     "stdout.skipped": Event(
-        "warning", "Text on stdout where a reply belongs.", ("capability", "pid", "line")
+        "warning",
+        "Text on stdout where a reply belongs.",
+        ("capability", "pid", "line", "dropped"),
     ),
     "stderr.line": Event(
         "info", "A line of a plugin's stderr.", ("capability", "pid", "line", "dropped")

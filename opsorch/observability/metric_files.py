@@ -52,8 +52,8 @@ def forget_worker(pid: int) -> None:
 def _add_up(path: str, sums_path: str) -> None:
     try:
         values = list(MmapedDict.read_all_values_from_file(path))  # type: ignore[no-untyped-call]
-    except struct.error:
-        # The worker ended before it counted anything.
+    except (struct.error, RuntimeError):
+        # The worker ended before it counted anything, or its file is damaged.
         values = []
     sums = MmapedDict(sums_path)  # type: ignore[no-untyped-call]
     for key, value, _, _ in values:

@@ -93,7 +93,11 @@ METRICS: Final[Mapping[str, Metric]] = {
     ),
     "timeouts": Metric(Counter, "opsorch_plugin_timeouts_total", "Calls past their deadline."),
     "retries": Metric(Counter, "opsorch_plugin_retries_total", "Calls that were tried again."),
-    "skipped": Metric(Counter, "opsorch_plugin_stdout_skipped_total", "Lines of text on stdout."),
+    "skipped": Metric(
+        Counter,
+        "opsorch_plugin_stdout_skipped_total",
+        "Lines of text on stdout, with those that were too many for the log.",
+    ),
     "stderr": Metric(
         Counter,
         "opsorch_plugin_stderr_lines_total",
@@ -130,7 +134,6 @@ _COUNTED: Final[Mapping[str, str]] = {
     "request.refused": "refused",
     "process.started": "starts",
     "process.start_failed": "start_failures",
-    "stdout.skipped": "skipped",
     "stream.lost": "lost",
     "breaker.opened": "opened",
     "call.retried": "retries",
@@ -156,7 +159,8 @@ class Metrics:
             **{event: functools.partial(self._tally, key) for event, key in _TALLIED.items()},
             "process.retired": self._replaced,
             "lease.discarded": self._replaced,
-            "stderr.line": self._stderr,
+            "stdout.skipped": self._lines("skipped"),
+            "stderr.line": self._lines("stderr"),
             "checkout.waited": self._waited,
             "call.finished": self._call_finished,
         }
@@ -199,8 +203,9 @@ class Metrics:
             for key, count in settled.items():
                 self._made[key].inc(count)
 
-    def _stderr(self, facts: Facts) -> None:
-        self._made["stderr"].labels(facts["capability"]).inc(1 + facts["dropped"])
+    def _lines(self, key: str) -> Callable[[Facts], None]:
+        made = self._made[key]
+        return lambda facts: made.labels(facts["capability"]).inc(1 + facts["dropped"])
 
     def _replaced(self, facts: Facts) -> None:
         reason = _REASONS.get(facts["reason"], "other")

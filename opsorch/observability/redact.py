@@ -17,7 +17,9 @@ _MIN_LINE_LENGTH: Final = 16
 SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|credential|authorization|cookie|database_?url|webhook"
     r"|(api|app|application|private|access|signing|routing|encryption)[_-]?key"
-    r"|(?<![a-z])dsn(?![a-z])",
+    r"|(?<![a-z])dsn(?![a-z])"
+    # Of variables: OPENAI_KEY, SMTP_PASS; a field that ends in key is mostly a name.
+    r"|(?-i:_(KEY|PASS|PWD|PAT)$)",
     re.IGNORECASE,
 )
 # Names that match by accident and hold paths or names, never a secret.
@@ -145,9 +147,9 @@ class Redactor:
         return "Redactor()"
 
 
-def redactor_for(config: Mapping[str, Any]) -> Redactor:
-    """Make the redactor of one capability's configuration."""
-    return Redactor(secrets_in(config))
+def redactor_for(config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Redactor:
+    """Make the redactor of one capability's configuration, and of the variables it can see."""
+    return Redactor(secrets_in(config) | secrets_in(environ))
 
 
 def clean_text(text: str, limit: int = 300) -> str:

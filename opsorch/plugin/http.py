@@ -103,6 +103,8 @@ class Dialect:
         waits_s: Pauses before the second and third try where the reply names none.
         same_host_redirects: Reads follow redirects to the same scheme, host and port.
         redirect_hint: What to do about a redirect that is not followed.
+        undone_redirects: Redirects that say that a write was not carried out. The others are how
+            many a server answers one that it did carry out.
     """
 
     vendor: str
@@ -116,6 +118,7 @@ class Dialect:
     waits_s: tuple[float, ...] = (0.5, 1.0)
     same_host_redirects: bool = False
     redirect_hint: str = "Check the configured URL."
+    undone_redirects: frozenset[int] = frozenset({307, 308})
 
 
 class Upstream:
@@ -235,24 +238,26 @@ class Upstream:
             target = reply.headers.get("Location")
             if reply.status not in _REDIRECTS or not target:
                 return self._judged(reply, write=write, accept=accept)
-            url = self._redirected(url, target, write=write)
+            url = self._redirected(reply, target)
             options.pop("params", None)
         raise ProviderError(f"{self.dialect.vendor} redirects without end.")
 
-    def _redirected(self, url: str, target: str, *, write: bool) -> str:
+    def _redirected(self, reply: Reply, target: str) -> str:
         """Return where a redirect may lead.
 
         Raises:
             ProviderError: It leads to another host, or the request is a write.
         """
-        target = urllib.parse.urljoin(url, target)
+        target = urllib.parse.urljoin(reply.url, target)
         parts = urllib.parse.urlsplit(target)
-        if write or not self.is_own(target) or not self.dialect.same_host_redirects:
+        if reply.wrote or not self.is_own(target) or not self.dialect.same_host_redirects:
             host = clean_text(parts.hostname or "nowhere", 100)
-            raise ProviderError(
+            text = (
                 f"{self.dialect.vendor} at {self.address} redirects to {host}; not followed."
                 f" {self.dialect.redirect_hint}"
             )
+            unknown = reply.wrote and reply.status not in self.dialect.undone_redirects
+            raise telling(ProviderError(text, outcome_unknown=unknown))
         return target
 
     def _judged(self, reply: Reply, *, write: bool, accept: frozenset[int] | set[int]) -> Reply:

@@ -147,12 +147,13 @@ def fault_of(settings: Settings, capability: str) -> str:
 
 
 def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...]) -> PluginSpec:
+    environ = plugin_environment(settings.environ, also=own.env, data_dir=str(settings.data_dir))
     return PluginSpec(
         label=own.name,
         command=command,
         setting=own.variable("PLUGIN"),
-        environ=plugin_environment(settings.environ, also=own.env, data_dir=str(settings.data_dir)),
-        redact=redactor_for(own.config),
+        environ=environ,
+        redact=redactor_for(own.config, environ),
         pool_size=own.pool_size,
         min_idle=min(own.min_idle, own.pool_size),
         queue_timeout_s=own.queue_timeout_s,

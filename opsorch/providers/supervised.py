@@ -8,6 +8,7 @@ import msgspec
 
 from opsorch.deadline import Deadline
 from opsorch.errors import PluginCrashed
+from opsorch.plugin.outcome import ADVICE
 from opsorch.providers.base import CallContext, RawJson
 from opsorch.supervisor.frames import result_of
 from opsorch.supervisor.lease import Lease
@@ -51,7 +52,9 @@ class SupervisedProvider:
         request_id = str(next(self._ids))
         request = Request(method, request_id, self._frame(method, payload, context, request_id))
         deadline = context.deadline
-        attempts = _Attempts(self, request, repeatable=repeatable)
+        attempts = _Attempts(
+            self.pool, self._capability, self._emit, request, repeatable=repeatable
+        )
         with self.pool.checkout(deadline) as lease:
             while True:
                 try:
@@ -100,8 +103,12 @@ class SupervisedProvider:
 class _Attempts:
     """Counts what one call has cost, and decides whether it may go on."""
 
-    def __init__(self, provider: SupervisedProvider, request: Request, *, repeatable: bool) -> None:
-        self._provider = provider
+    def __init__(
+        self, pool: Pool, capability: str, emit: Emit, request: Request, *, repeatable: bool
+    ) -> None:
+        self._pool = pool
+        self._capability = capability
+        self._emit = emit
         self._request = request
         self._repeatable = repeatable
         self._started = 0
@@ -116,13 +123,13 @@ class _Attempts:
             PluginStartFailed: It dies before it takes its first request.
             RpcTimeout: The time is over.
         """
-        provider, pool = self._provider, self._provider.pool
+        starts = self._pool.starts
         self._started += lease.fresh
         self._sent += death.sent
         self._unsent_on_fresh += lease.fresh and not death.sent
-        provider._emit(
+        self._emit(
             "process.died",
-            capability=provider._capability,
+            capability=self._capability,
             method=self._request.method,
             pid=lease.process.pid,
             status=death.how,
@@ -130,17 +137,17 @@ class _Attempts:
             stderr=death.stderr,
         )
         if death.sent:
-            pool.died_in_call(lease.process, death)
+            starts.died_in_call(lease.process, death)
         if death.sent and (not self._repeatable or self._sent >= MOST_SENT):
             raise self._crashed(death) from death
-        doomed = lease.process.on_trial and not death.sent
+        doomed = not death.sent and starts.on_trial(lease.process)
         if doomed or self._unsent_on_fresh >= MOST_STARTS:
-            raise pool.start_failed(f"it ended at once, {death.how}", death.stderr) from death
+            raise starts.failed(f"it ended at once, {death.how}", death.stderr) from death
         if self._started >= MOST_STARTS:
             raise self._crashed(death) from death
-        provider._emit(
+        self._emit(
             "call.retried",
-            capability=provider._capability,
+            capability=self._capability,
             method=self._request.method,
             sent=death.sent,
         )
@@ -148,9 +155,10 @@ class _Attempts:
     def _crashed(self, death: ProcessDied) -> PluginCrashed:
         said = f" It wrote: {death.stderr}" if death.stderr else ""
         sent = self._sent > 0
-        lost = " The upstream may have acted all the same." if sent and not self._repeatable else ""
+        unknown = sent and not self._repeatable
+        lost = f" The upstream may have acted all the same: {ADVICE}." if unknown else ""
         return PluginCrashed(
-            f"The plugin of {self._provider._capability!r} ended ({death.how}) while it worked on"
+            f"The plugin of {self._capability!r} ended ({death.how}) while it worked on"
             f" {self._request.method}.{lost}{said}",
             sent=sent,
         )

@@ -23,6 +23,10 @@ class BreakerState(enum.StrEnum):
     HALF_OPEN = "half_open"
 
 
+class Permit:
+    """Leave for one start; each is its own, so that a verdict on one says nothing of others."""
+
+
 class Breaker:
     """Decides whether a pool may start a process. Not thread-safe: the pool's lock guards it."""
 
@@ -39,14 +43,22 @@ class Breaker:
         self._last_death = -math.inf
         self._unused_deaths = 0
         self._last_unused_death = -math.inf
+        self._trial: Permit | None = None
         self.state = BreakerState.CLOSED
 
-    def allows_start(self) -> bool:
-        """Tell whether a start may be tried now; the one try of the half-open state is taken."""
+    def permit(self) -> Permit | None:
+        """Give leave for a start, None where none may be tried; half-open, there is one try."""
+        if self.state is BreakerState.CLOSED:
+            return Permit()
         if self.state is BreakerState.OPEN and self._clock() >= self._until:
             self.state = BreakerState.HALF_OPEN
-            return True
-        return self.state is BreakerState.CLOSED
+            self._trial = Permit()
+            return self._trial
+        return None
+
+    def tries(self, permit: Permit) -> bool:
+        """Tell whether this is the half-open try, and no verdict on it is known."""
+        return permit is self._trial
 
     def retry_after_s(self) -> float:
         """Tell in how many seconds a start may be tried; at least a little while half-open."""
@@ -58,6 +70,7 @@ class Breaker:
     def replied(self) -> None:
         """Note a reply: all is well again."""
         self._failures = self._deaths = self._unused_deaths = 0
+        self._trial = None
         self.state = BreakerState.CLOSED
 
     def start_failed(self) -> bool:
@@ -73,22 +86,23 @@ class Breaker:
         delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 16))
         self._failures += 1
         self._until = self._clock() + delay * (0.8 + 0.2 * self._jitter())
+        self._trial = None
         self.state = BreakerState.OPEN
         return True
 
-    def died_in_call(self, began_at: float, *, on_trial: bool) -> bool:
+    def died_in_call(self, began_at: float, permit: Permit) -> bool:
         """Note a death in a call: the third in a row, or that of the half-open try, opens.
 
         Processes that die together are no row: a call counts that began after the last death.
 
         Args:
             began_at: When the call began, on the clock of this breaker.
-            on_trial: The process was the half-open try.
+            permit: The one that the process was started with.
 
         Returns:
             Whether this opened it.
         """
-        if on_trial:
+        if self.tries(permit):
             return self.start_failed()
         if began_at < self._last_death:
             return False
@@ -96,25 +110,30 @@ class Breaker:
         self._deaths += 1
         return self._deaths >= DEATHS_IN_A_ROW and self.start_failed()
 
-    def died_unused(self, started_at: float) -> bool:
+    def died_unused(self, started_at: float, permit: Permit) -> bool:
         """Note the death of a process that no call had used; changes no state.
 
         Processes that die together are no row: one counts that started after the last death.
 
         Args:
             started_at: When it was started, on the clock of this breaker.
+            permit: The one that it was started with.
 
         Returns:
-            Whether it is the second or a later one in a row, no reply between: a failed start.
+            Whether it is a failed start: the half-open try, or the second or a later one in a row,
+            no reply between.
         """
+        if self.tries(permit):
+            return True
         if started_at < self._last_unused_death:
             return False
         self._last_unused_death = self._clock()
         self._unused_deaths += 1
         return self._unused_deaths >= UNUSED_DEATHS_IN_A_ROW
 
-    def try_abandoned(self) -> None:
-        """Note that the half-open try ended without a verdict: the next call may try."""
-        if self.state is BreakerState.HALF_OPEN:
+    def abandoned(self, permit: Permit) -> None:
+        """Note that a start ended without a verdict; if it was the try, the next call may try."""
+        if self.tries(permit):
+            self._trial = None
             self._until = self._clock()
             self.state = BreakerState.OPEN

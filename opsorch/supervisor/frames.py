@@ -4,7 +4,9 @@ A reply is one JSON object. The usual one stands on one line and is found by its
 is pretty-printed, or has no newline, is tried whenever the plugin pauses.
 """
 
+import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,7 +18,13 @@ from opsorch.errors import ReplyBroken, ReportedError
 MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_MESSAGE_CHARS: Final = 2000
 
+# Redacting megabytes takes seconds, so a text is cut before. The first half of a secret, which no
+# redactor knows, then stands at the end: as much as a secret may be long is taken off again.
+_MAX_SECRET_CHARS: Final = 8 * 1024
+_REDACTED_CHARS: Final = 2 * _MAX_SECRET_CHARS
+
 _BLANK: Final = b" \t\r\n"
+_blanks: Final = re.compile(rb"\s+").match
 _NO_REASON: Final = "The provider gave no reason."
 
 
@@ -46,6 +54,7 @@ class ReplyReader:
         self._buffer = bytearray()
         self._searched = 0
         self._many_lines = False
+        self._joined = False
         self._text_bytes = 0
 
     def feed(self, chunk: bytes) -> None:
@@ -92,8 +101,8 @@ class ReplyReader:
                 return None
             is_text = self._buffer[:1] != b"{"
             line_end = self._buffer.find(b"\n", self._searched)
+            self._searched = len(self._buffer) if line_end < 0 else line_end
             if line_end < 0 and (is_text or not paused):
-                self._searched = len(self._buffer)
                 self._bound_text(len(self._buffer) if is_text else 0)
                 return None
             if is_text:
@@ -102,7 +111,7 @@ class ReplyReader:
             if self._many_lines and not paused:
                 return None
             end = len(self._buffer) if self._many_lines or line_end < 0 else line_end + 1
-            read = _read(self._copied(end))
+            read = self._read_first(end)
             if read is None:
                 if line_end < 0 or self._many_lines:
                     return None
@@ -110,10 +119,24 @@ class ReplyReader:
                 continue
             envelope, size = read
             if envelope is None:
+                self._joined |= size < end
                 self._skip(size)
                 continue
-            del self._buffer[:size]
+            self._drop(size)
             return envelope
+
+    def _read_first(self, end: int) -> "tuple[Envelope | None, int] | None":
+        """Read the object at the start of what ends there; see _read.
+
+        Where objects that are text stand close together, a short part is tried first: each of them
+        would cost a copy of all that stands behind it.
+        """
+        if self._joined and end > MAX_TEXT_BYTES:
+            with contextlib.suppress(ReplyBroken):
+                read = _read(self._copied(MAX_TEXT_BYTES))
+                if read is not None:
+                    return read
+        return _read(self._copied(end))
 
     def _copied(self, size: int) -> bytes:
         """Copy the first bytes, once: every copy of a large reply is paid for in page faults."""
@@ -122,8 +145,7 @@ class ReplyReader:
 
     def _skip(self, size: int) -> None:
         line = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._searched = 0
+        self._drop(size)
         self._many_lines = False
         self._text_bytes += size
         self._bound_text(0)
@@ -136,11 +158,14 @@ class ReplyReader:
                 " before a reply; only replies belong there"
             )
 
+    def _drop(self, size: int) -> None:
+        del self._buffer[:size]
+        self._searched = max(0, self._searched - size)
+
     def _drop_blanks(self) -> None:
-        if self._buffer[:1].isspace():
-            stripped = self._buffer.lstrip()
-            self._searched = max(0, self._searched - (len(self._buffer) - len(stripped)))
-            self._buffer = stripped
+        blanks = _blanks(self._buffer)
+        if blanks is not None:
+            self._drop(blanks.end())
 
 
 def _read(data: bytes) -> tuple[Envelope | None, int] | None:
@@ -209,13 +234,18 @@ def _refuse(name: str) -> Any:
 _LAX: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
+def has_id(envelope: Envelope) -> bool:
+    """Tell whether a reply says which request it answers."""
+    return bool(envelope.id) and bytes(envelope.id) != b"null"
+
+
 def check_id(envelope: Envelope, expected: str) -> None:
     """Refuse a reply to another request; replies without an id are taken.
 
     Raises:
         ReplyBroken: The id is another one.
     """
-    if envelope.id and bytes(envelope.id) not in (b"null", msgspec.json.encode(expected)):
+    if has_id(envelope) and bytes(envelope.id) != msgspec.json.encode(expected):
         raise ReplyBroken("its reply carries the id of another request")
 
 
@@ -233,11 +263,11 @@ def result_of(envelope: Envelope, redact: Callable[[str], str]) -> msgspec.Raw |
     if error is None or (envelope.result and error in ("", {})):
         return envelope.result or b"null"
     if isinstance(error, str):
-        raise ReportedError(_cut(redact(error)) or _NO_REASON)
+        raise ReportedError(_said(error, redact) or _NO_REASON)
     if not isinstance(error, dict):
         raise ReportedError(_NO_REASON)
     raise ReportedError(
-        _cut(redact(_text(error.get("message")))) or _NO_REASON,
+        _said(_text(error.get("message")), redact) or _NO_REASON,
         code=_code(error.get("code")),
         retry_after_s=_seconds(error.get("retryAfter")),
         outcome_unknown=error.get("outcome") == "unknown",
@@ -267,5 +297,10 @@ def _seconds(value: Any) -> float | None:
     return value if fits else None
 
 
-def _cut(text: str) -> str:
+def _said(text: str, redact: Callable[[str], str]) -> str:
+    """Redact what a plugin says, and cut it."""
+    if len(text) > _REDACTED_CHARS:
+        text = f"{redact(text[:_REDACTED_CHARS])[:-_MAX_SECRET_CHARS]}…"
+    else:
+        text = redact(text)
     return text if len(text) <= MAX_MESSAGE_CHARS else f"{text[: MAX_MESSAGE_CHARS - 1]}…"

@@ -1,14 +1,27 @@
 """A process on loan."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from opsorch.deadline import Deadline
 from opsorch.supervisor.frames import Envelope
 from opsorch.supervisor.process import Process, Request
 
-if TYPE_CHECKING:
-    from opsorch.supervisor.pool import Pool
+
+class Lender(Protocol):
+    """Where a process is lent from: the pool."""
+
+    def replied(self) -> None:
+        """Note a reply."""
+
+    def replace(self, process: Process, deadline: Deadline) -> Process:
+        """Destroy a lent process and start another one on its slot."""
+
+    def checkin(self, process: Process) -> None:
+        """Take back a process whose stream is in step."""
+
+    def discard(self, process: Process, reason: str) -> None:
+        """Destroy a lent process."""
 
 
 class Lease:
@@ -18,8 +31,8 @@ class Lease:
         fresh: It was started for this lease.
     """
 
-    def __init__(self, pool: "Pool", process: Process, *, fresh: bool) -> None:
-        self._pool = pool
+    def __init__(self, lender: Lender, process: Process, *, fresh: bool) -> None:
+        self._lender = lender
         self.process = process
         self.fresh = fresh
         self._held = True
@@ -27,7 +40,7 @@ class Lease:
     def call(self, request: Request, deadline: Deadline) -> Envelope:
         """Send one request; see Process.call."""
         envelope = self.process.call(request, deadline)
-        self._pool.replied(self.process)
+        self._lender.replied()
         return envelope
 
     def replace(self, deadline: Deadline) -> None:
@@ -37,7 +50,7 @@ class Lease:
             PluginNotFound, PluginStartFailed, RpcTimeout: None can be started; the slot is free.
         """
         self._held = False
-        self.process = self._pool.replace(self.process, deadline)
+        self.process = self._lender.replace(self.process, deadline)
         self.fresh = self._held = True
 
     def __enter__(self) -> "Lease":
@@ -52,6 +65,6 @@ class Lease:
         if not self._held:
             return
         if self.process.in_step:
-            self._pool.checkin(self.process)
+            self._lender.checkin(self.process)
             return
-        self._pool.discard(self.process, kind.__name__ if kind else "out of step")
+        self._lender.discard(self.process, kind.__name__ if kind else "out of step")

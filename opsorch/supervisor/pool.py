@@ -5,7 +5,7 @@ process or one being started; there are never more than ``pool_size``. Waiting c
 the order of their arrival.
 """
 
-import itertools
+import contextlib
 import math
 import random
 import signal
@@ -13,20 +13,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
 from opsorch.deadline import Deadline
-from opsorch.errors import OpsOrchError, PluginBusy, PluginNotFound, PluginStartFailed, RpcTimeout
-from opsorch.supervisor.backoff import FIRST_DELAY_S, Breaker, BreakerState
+from opsorch.errors import OpsOrchError, PluginBusy, PluginNotFound, PluginStartFailed
+from opsorch.supervisor.backoff import FIRST_DELAY_S, Breaker, BreakerState, Permit
 from opsorch.supervisor.care import Care
-from opsorch.supervisor.child import Child, Spawner
+from opsorch.supervisor.child import Spawner
 from opsorch.supervisor.keeper import Keeper
 from opsorch.supervisor.launch import look_at_file
 from opsorch.supervisor.lease import Lease
-from opsorch.supervisor.process import Process, ProcessDied
+from opsorch.supervisor.process import Process
 from opsorch.supervisor.spec import Emit, PluginSpec
+from opsorch.supervisor.starts import Starts
 from opsorch.supervisor.states import ProcessState
 
 RETRY_AFTER_BUSY_S: Final = 1.0
@@ -36,11 +36,10 @@ DIED_IDLE: Final = "died while idle"
 
 @dataclass
 class _Waiter:
-    """A call that waits for a process; woken with one, with leave to start one, or an error."""
+    """A call in the queue; woken with a process, with leave to start one, or with an error."""
 
     woken: threading.Event = field(default_factory=threading.Event)
-    process: Process | None = None
-    error: OpsOrchError | None = None
+    given: Process | Permit | OpsOrchError | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,11 @@ class Snapshot:
 
 
 class Pool:
-    """Lends the processes of one plugin."""
+    """Lends the processes of one plugin.
+
+    Attributes:
+        starts: Learns from what becomes of its processes.
+    """
 
     def __init__(
         self,
@@ -85,25 +88,21 @@ class Pool:
         self._emit = emit
         self._jitter = jitter
         self._on_gone = on_gone
-        self._warned = False
         self._begin(spawner, keeper, breaker or Breaker(jitter=jitter))
 
     def _begin(self, spawner: Spawner, keeper: Keeper, breaker: Breaker) -> None:
-        self._spawner = spawner
         self._keeper = keeper
         self._care = Care(keeper, self._emit, ended=self._ended, gone=self._closed_down)
-        self._breaker = breaker
+        self.starts = Starts(self.spec, spawner, self._emit, breaker=breaker, jitter=self._jitter)
         self._lock = threading.Lock()
         self._gone = threading.Condition(self._lock)
         self._idle: list[Process] = []
         self._waiters: deque[_Waiter] = deque()
         self._slots = 0
         self._processes: set[Process] = set()
-        self._numbers = itertools.count(1)
         self._draining = False
         self._closed = False
         self._tend_at = math.inf
-        self._last_failure = ""
         if self.spec.min_idle:
             keeper.soon(self._tend)
 
@@ -122,21 +121,16 @@ class Pool:
             RpcTimeout: The start took all the time there was.
         """
         while True:
-            process = self._take_idle()
-            if process is None:
-                break
-            if process.usable():
-                return Lease(self, process, fresh=False)
-            self.discard(process, DIED_IDLE)
-        waited_from = time.monotonic()
-        waiter = self._take_slot_or_queue()
-        if waiter is not None:
-            process = self._wait(waiter, deadline, waited_from)
-            if process is not None:
-                if process.usable():
-                    return Lease(self, process, fresh=False)
-                return Lease(self, self.replace(process, deadline), fresh=True)
-        return Lease(self, self._start(deadline), fresh=True)
+            claim = self._claim()
+            given = self._wait(claim, deadline) if isinstance(claim, _Waiter) else claim
+            if isinstance(given, Permit):
+                return Lease(self, self._start(given, deadline), fresh=True)
+            if given.usable():
+                return Lease(self, given, fresh=False)
+            if given is not claim:
+                # It has had its turn: it does not go to the end of the queue.
+                return Lease(self, self.replace(given, deadline), fresh=True)
+            self.discard(given, DIED_IDLE)
 
     def replace(self, process: Process, deadline: Deadline) -> Process:
         """Destroy a lent process and start another one on its slot.
@@ -145,50 +139,46 @@ class Pool:
             PluginNotFound, PluginStartFailed, RpcTimeout: None can be started; the slot is free.
         """
         self.discard(process, "died", keep_slot=True)
-        with self._lock:
-            refused = self._stopped() if self._closed else self._start_refused()
-        if refused is not None:
+        try:
+            self._refuse_if_closed()
+            permit = self.starts.permit()
+        except OpsOrchError:
             self._free_slot()
-            raise refused
-        return self._start(deadline)
+            raise
+        return self._start(permit, deadline)
 
-    def _take_idle(self) -> Process | None:
-        """Take the most recently used idle process, unless others wait for one."""
+    def _claim(self) -> Process | Permit | _Waiter:
+        """Take the most recently used idle process, a slot to start one on, or a queue's place."""
         with self._lock:
             self._refuse_if_closed()
-            if self._waiters or not self._idle:
-                return None
+            if self._waiters or not (self._idle or self._slots < self.spec.pool_size):
+                waiter = _Waiter()
+                self._waiters.append(waiter)
+                return waiter
+            return self._take()
+
+    def _take(self) -> Process | Permit:
+        """Take an idle process, or a free slot; there is one, and the caller holds the lock."""
+        if self._idle:
             process = self._idle.pop()
             process.move(ProcessState.BUSY)
             return process
+        permit = self.starts.permit()
+        self._slots += 1
+        return permit
 
-    def _take_slot_or_queue(self) -> _Waiter | None:
-        """Take a free slot (None), or join the queue."""
-        with self._lock:
-            self._refuse_if_closed()
-            if not self._waiters and self._slots < self.spec.pool_size:
-                error = self._start_refused()
-                if error is not None:
-                    raise error
-                self._slots += 1
-                return None
-            waiter = _Waiter()
-            self._waiters.append(waiter)
-            self._serve_waiters()
-            return waiter
-
-    def _wait(self, waiter: _Waiter, deadline: Deadline, since: float) -> Process | None:
-        """Wait for a turn. Returns a process, or None with leave to start one."""
-        turn = deadline.within(self.spec.queue_timeout_s)
-        if not waiter.woken.wait(turn.remaining()):
+    def _wait(self, waiter: _Waiter, deadline: Deadline) -> Process | Permit:
+        """Wait in the queue."""
+        since = time.monotonic()
+        if not waiter.woken.wait(deadline.within(self.spec.queue_timeout_s).remaining()):
             with self._lock:
                 if not waiter.woken.is_set():
                     self._waiters.remove(waiter)
-                    waiter.error = self._busy(time.monotonic() - since)
+                    waiter.given = self._busy(time.monotonic() - since)
         self._emit("checkout.waited", capability=self.spec.label, seconds=time.monotonic() - since)
-        if waiter.error is not None:
-            raise waiter.error
-        return waiter.process
+        if isinstance(waiter.given, Process | Permit):
+            return waiter.given
+        raise waiter.given or self._stopped()
 
     def _busy(self, waited_s: float) -> PluginBusy:
         return PluginBusy(
@@ -209,121 +199,39 @@ class Pool:
 
     def _serve_waiters(self) -> None:
         """Give idle processes and free slots to those who wait; the caller holds the lock."""
-        while self._waiters:
-            if self._idle:
-                process = self._idle.pop()
-                process.move(ProcessState.BUSY)
-                self._waiters[0].process = process
-            elif self._slots < self.spec.pool_size:
-                error = self._start_refused()
-                self._waiters[0].error = error
-                self._slots += error is None
-            else:
-                return
-            self._waiters.popleft().woken.set()
+        while self._waiters and (self._idle or self._slots < self.spec.pool_size):
+            waiter = self._waiters.popleft()
+            try:
+                waiter.given = self._take()
+            except PluginStartFailed as refused:
+                waiter.given = refused
+            waiter.woken.set()
 
-    # --- starting -----------------------------------------------------------------------------
-
-    def _start_refused(self) -> PluginStartFailed | None:
-        """Return why no process may be started now, if so; the caller holds the lock."""
-        if self._breaker.allows_start():
-            return None
-        wait_s = self._breaker.retry_after_s()
-        return PluginStartFailed(
-            f"The plugin of {self.spec.label!r} ({self.spec.command[0]}) is not started now:"
-            f" {self._last_failure}. It is tried again in {wait_s:.1f} s.",
-            retry_after_s=wait_s,
-        )
-
-    def _start(self, deadline: Deadline) -> Process:
+    def _start(self, permit: Permit, deadline: Deadline) -> Process:
         """Start a process on a slot that the caller has taken; gives the slot back on failure."""
-        try:
-            self._look_at_file()
-        except BaseException:
-            self._free_slot()
-            raise
-        number = next(self._numbers)
-        wish = self._spawner.start(self.spec, self._mark(number))
-        try:
-            child = wish.result(deadline.remaining())
-        except TimeoutError:
-            self._let_go(wish, number)
-            raise RpcTimeout(
-                f"The plugin of {self.spec.label!r} was not started within"
-                f" {deadline.timeout_s:g} s.",
-                sent=False,
-            ) from None
-        except OSError as exc:
-            failed = self.start_failed(f"the system refuses ({exc.strerror})")
-            self._free_slot()
-            raise failed from exc
-        return self._welcome(child, number)
+        process = self.starts.start(permit, deadline, self._take_unasked)
+        self._welcome(process)
+        return process
 
-    def _let_go(self, wish: "Future[Child]", number: int) -> None:
-        """Give up waiting for a start; a child that comes all the same is for the next call."""
-        if wish.cancel():
-            self.try_abandoned()
+    def _take_unasked(self, process: Process | None) -> None:
+        """Take in a process that no call waits for; its slot is free where none comes."""
+        if process is None:
             self._free_slot()
+            self._tend_after_backoff()
         else:
-            wish.add_done_callback(lambda done: self._started_ahead(done, number))
+            self._welcome(process)
+            self.checkin(process)
 
-    def _mark(self, number: int) -> str:
-        return f"{self.spec.label}-{id(self):x}.{number}"
-
-    def _look_at_file(self) -> None:
-        try:
-            warnings = look_at_file(self.spec)
-        except PluginStartFailed as failed:
-            failed.retry_after_s = self._note_failed_start(failed.reason)
-            failed.message += f" It is tried again in {failed.retry_after_s:.1f} s."
-            raise
-        except BaseException:
-            self.try_abandoned()
-            raise
-        for warning in () if self._warned else warnings:
-            self._warned = True
-            self._emit(
-                "plugin.suspect",
-                capability=self.spec.label,
-                path=self.spec.command[0],
-                what=warning,
-            )
-
-    def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
-        """Note a failed start and return the error that tells of it."""
-        wait_s = self._note_failed_start(reason, stderr)
-        return PluginStartFailed(
-            f"The plugin of {self.spec.label!r} ({self.spec.command[0]}) cannot be started:"
-            f" {_told(reason, stderr)}. It is tried again in {wait_s:.1f} s.",
-            retry_after_s=wait_s,
-        )
-
-    def _note_failed_start(self, reason: str, stderr: str = "") -> float:
-        """Note a failed start; returns the seconds until the next one may be tried."""
-        with self._lock:
-            self._last_failure = _told(reason, stderr)
-            opened = self._breaker.start_failed()
-            wait_s = self._breaker.retry_after_s()
-        self._emit("process.start_failed", capability=self.spec.label, reason=reason, stderr=stderr)
-        if opened:
-            self._emit("breaker.opened", capability=self.spec.label, seconds=wait_s)
-        return wait_s
-
-    def _welcome(self, child: Child, number: int) -> Process:
-        process = Process(child, self.spec, self._mark(number), self._emit)
-        if self.spec.max_calls:
-            process.call_limit = max(1, round(self.spec.max_calls * (0.8 + 0.2 * self._jitter())))
+    def _welcome(self, process: Process) -> None:
         with self._lock:
             process.move(ProcessState.BUSY)
-            process.on_trial = self._breaker.state is BreakerState.HALF_OPEN
             self._processes.add(process)
             closed = self._closed
         self._emit("process.started", capability=self.spec.label, pid=process.pid)
         self._care.take(process)
         if closed:
             # Whoever closed the pool meanwhile did not see it: its first call finds it dead.
-            child.signal_group(signal.SIGKILL)
-        return process
+            process.child.signal_group(signal.SIGKILL)
 
     # --- taking back --------------------------------------------------------------------------
 
@@ -358,29 +266,10 @@ class Pool:
         limit = self.spec.max_memory_mb
         return "max_memory" if limit and process.resident_mb() > limit else ""
 
-    def replied(self, process: Process) -> None:
+    def replied(self) -> None:
         """Note a reply: whatever was wrong with starting is over."""
-        with self._lock:
-            was_closed = self._breaker.state is BreakerState.CLOSED
-            self._breaker.replied()
-            process.on_trial = False
-        if not was_closed:
-            self._emit("breaker.closed", capability=self.spec.label)
+        if self.starts.replied():
             self._tend_later(0.0)
-
-    def died_in_call(self, process: Process, death: ProcessDied) -> None:
-        """Note that a process died with a request it had taken."""
-        with self._lock:
-            self._last_failure = _told(f"it ended in a call, {death.how}", death.stderr)
-            opened = self._breaker.died_in_call(process.called_at, on_trial=process.on_trial)
-            wait_s = self._breaker.retry_after_s()
-        if opened:
-            self._emit("breaker.opened", capability=self.spec.label, seconds=wait_s)
-
-    def try_abandoned(self) -> None:
-        """Note that a start ended without a verdict on whether the plugin works."""
-        with self._lock:
-            self._breaker.try_abandoned()
 
     def discard(self, process: Process, reason: str, *, keep_slot: bool = False) -> None:
         """Destroy a process that nobody may use: its group is killed, its slot is free at once."""
@@ -393,9 +282,7 @@ class Pool:
             process.child.signal_group(signal.SIGKILL)
         with self._lock:
             process.move(ProcessState.DRAINING)
-            if process.on_trial:
-                # It leaves without a verdict; where it had one, the breaker is not half-open.
-                self._breaker.try_abandoned()
+            self.starts.left(process)
             if not keep_slot:
                 self._slots -= 1
                 self._serve_waiters()
@@ -417,17 +304,9 @@ class Pool:
             if was_idle:
                 self._idle.remove(process)
         if was_idle:
-            if not process.calls and self._starts_in_vain(process):
-                self.start_failed(f"it ended ({process.child.status})", process.stderr.last_lines())
+            if not process.calls:
+                self.starts.died_unused(process)
             self.discard(process, DIED_IDLE)
-
-    def _starts_in_vain(self, process: Process) -> bool:
-        """Tell whether the death of a process started ahead shows that starting is no use.
-
-        Without backoff, starting ahead what dies before any call would be a loop.
-        """
-        with self._lock:
-            return process.on_trial or self._breaker.died_unused(process.started_at)
 
     def _closed_down(self, process: Process) -> None:
         """Forget a process that is reaped and whose descriptors are closed."""
@@ -464,52 +343,34 @@ class Pool:
             for process in leaving:
                 self._idle.remove(process)
             left = [p.idle_since for p in self._idle]
-            missing = 0 if self._draining else self._missing_warm()
-            self._slots += missing
+            permits = self._permits_ahead()
         for process in leaving:
             self._emit(
                 "process.retired", capability=self.spec.label, pid=process.pid, reason="idle"
             )
             self._retire(process, polite=True)
-        for _ in range(missing):
-            self._start_warm()
-        if self.spec.min_idle and self._breaker.state is BreakerState.OPEN:
-            # Not sooner, even where the wait is over: a missing file is looked for again and again.
-            self._tend_later(max(FIRST_DELAY_S, self._breaker.retry_after_s()))
+        for permit in permits:
+            self.starts.start_ahead(permit, self._take_unasked)
+        self._tend_after_backoff()
         if len(left) > self.spec.min_idle:
             self._tend_later(max(0.05, min(left) + self.spec.idle_timeout_s - now))
 
-    def _missing_warm(self) -> int:
-        """Count the processes to be started ahead; the caller holds the lock."""
-        wanted = min(self.spec.min_idle - len(self._idle), self.spec.pool_size - self._slots)
-        if wanted <= 0:
-            return 0
-        if self._breaker.state is not BreakerState.CLOSED:
-            return int(self._breaker.allows_start())
-        return wanted
+    def _tend_after_backoff(self) -> None:
+        breaker, wait_s = self.starts.outlook()
+        if self.spec.min_idle and breaker is BreakerState.OPEN:
+            # Not sooner, even where the wait is over: a missing file is looked for again and again.
+            self._tend_later(max(FIRST_DELAY_S, wait_s))
 
-    def _start_warm(self) -> None:
-        """Start a process for the idle list; its slot is taken already. Blocks for nothing."""
-        try:
-            self._look_at_file()
-        except OpsOrchError:
-            self._free_slot()
-            return
-        number = next(self._numbers)
-        wish = self._spawner.start(self.spec, self._mark(number))
-        wish.add_done_callback(lambda done: self._started_ahead(done, number))
-
-    def _started_ahead(self, wish: "Future[Child]", number: int) -> None:
-        """Take in a process that no call waits for."""
-        try:
-            child = wish.result()
-        except OSError as exc:
-            self.start_failed(f"the system refuses ({exc.strerror})")
-            self._free_slot()
-            self._tend_later(0.0)
-            return
-        process = self._welcome(child, number)
-        self.checkin(process)
+    def _permits_ahead(self) -> list[Permit]:
+        """Take slots for the processes to be started ahead; the caller holds the lock."""
+        permits: list[Permit] = []
+        if not self._draining:
+            wanted = min(self.spec.min_idle - len(self._idle), self.spec.pool_size - self._slots)
+            with contextlib.suppress(PluginStartFailed):
+                while len(permits) < wanted:
+                    permits.append(self.starts.permit())
+        self._slots += len(permits)
+        return permits
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -530,7 +391,7 @@ class Pool:
             self._closed = self._draining = True
             while self._waiters:
                 waiter = self._waiters.popleft()
-                waiter.error = self._stopped()
+                waiter.given = self._stopped()
                 waiter.woken.set()
             idle, self._idle = self._idle, []
             processes = list(self._processes)
@@ -580,14 +441,11 @@ class Pool:
                 states[str(process.state)] += 1
             starting = self._slots - states["idle"] - states["busy"] - states["starting"]
             states["starting"] += max(0, starting)
+            breaker, retry_after_s = self.starts.outlook()
             return Snapshot(
                 size=self.spec.pool_size,
                 states=states,
                 waiting=len(self._waiters),
-                breaker=self._breaker.state,
-                retry_after_s=self._breaker.retry_after_s(),
+                breaker=breaker,
+                retry_after_s=retry_after_s,
             )
-
-
-def _told(reason: str, stderr: str) -> str:
-    return f"{reason}; it wrote: {stderr}" if stderr else reason

@@ -12,8 +12,9 @@ from typing import Final
 from opsorch.deadline import Deadline
 from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.observability.redact import clean_text
+from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child
-from opsorch.supervisor.frames import Envelope, ReplyReader, check_id
+from opsorch.supervisor.frames import Envelope, ReplyReader, check_id, has_id
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.states import ProcessState, moved
 from opsorch.supervisor.stderr import StderrDrain
@@ -21,6 +22,14 @@ from opsorch.supervisor.stderr import StderrDrain
 _CHUNK: Final = 256 * 1024
 # Bytes read before the deadline is looked at again.
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
+# Lines of skipped text that a call logs one by one; the rest is told in one line at its end.
+_LINES_TOLD: Final = 20
+# The last bytes of a frame: without them no request is whole, so that nothing can come of it.
+_END_BYTES: Final = 2
+# How long to wait before looking again whether the rest was taken: a plugin that waits takes it at
+# once, and one that is busy is not worth more looks than this.
+_FIRST_LOOK_S: Final = 20e-6
+_LONGEST_LOOK_S: Final = 0.005
 # A reply without a newline is tried after a pause of this length, then twice, four times ... it.
 FIRST_PAUSE_S: Final = 0.005
 _BLANK: Final = b" \t\r\n"
@@ -63,22 +72,26 @@ class Process:
 
     Attributes:
         in_step: Every request that was written has had its whole reply, and nothing more.
-        on_trial: It is the breaker's half-open try, and has not replied yet.
+        names_replies: Its last reply carried the id of its request.
+        permit: The breaker's leave to start it.
     """
 
-    def __init__(self, child: Child, spec: PluginSpec, mark: str, emit: Emit) -> None:
+    def __init__(
+        self, child: Child, spec: PluginSpec, mark: str, emit: Emit, permit: Permit
+    ) -> None:
         self.child = child
         self.spec = spec
         self.mark = mark
+        self.permit = permit
         self.state = ProcessState.STARTING
         self.calls = 0
         self.called_at = 0.0
-        self.on_trial = False
         self.started_at = time.monotonic()
         self.idle_since = self.started_at
         self.call_limit = 0
         self._emit = emit
         self.in_step = True
+        self.names_replies = False
         self.stderr = StderrDrain(child.stderr, spec.redact, self._log_line)
         self._poller = select.poll()
         self._poller.register(child.stdout, select.POLLIN)
@@ -127,7 +140,9 @@ class Process:
                 sent=False,
             )
         self.called_at = time.monotonic()
-        exchange = _Exchange(self, request.frame(deadline), deadline)
+        # A leftover reply without an id looks like the next one; one with an id gives itself away.
+        wary = self.calls > 0 and not self.names_replies
+        exchange = _Exchange(self, request.frame(deadline), deadline, wary=wary)
         self.in_step = False
         try:
             envelope = exchange.run()
@@ -141,6 +156,7 @@ class Process:
                 sent=True,
             ) from exc
         self.calls += 1
+        self.names_replies = has_id(envelope)
         self.in_step = exchange.complete
         return envelope
 
@@ -160,11 +176,15 @@ class Process:
         except (OSError, IndexError, ValueError):
             return 0.0
 
-    def skipped(self, line: bytes) -> None:
-        """Note a line of text on stdout that is no reply."""
+    def skipped(self, line: bytes, dropped: int = 0) -> None:
+        """Note a line of text on stdout that is no reply, and how many before it are not shown."""
         text = self.spec.redact(line[:2000].decode("utf-8", "replace"))
         self._emit(
-            "stdout.skipped", capability=self.spec.label, pid=self.pid, line=clean_text(text, 200)
+            "stdout.skipped",
+            capability=self.spec.label,
+            pid=self.pid,
+            line=clean_text(text, 200),
+            dropped=dropped,
         )
 
     def died(self, sent: Callable[[], bool]) -> ProcessDied:
@@ -182,7 +202,7 @@ class Process:
             how = str(self.child.status)
         return ProcessDied(sent=sent(), how=how, stderr=self.stderr.last_lines())
 
-    def out_of_step(self, sent: Callable[[], bool]) -> ProcessDied:
+    def out_of_step(self) -> ProcessDied:
         """Make the error for a reply that came before the request was taken; kills the group.
 
         It is a leftover of an earlier call. Without an id, nothing else gives it away.
@@ -190,7 +210,7 @@ class Process:
         self._emit("stream.lost", capability=self.spec.label, pid=self.pid)
         self.child.kill()
         how = "wrote a reply that no request asked for"
-        return ProcessDied(sent=sent(), how=how, stderr=self.stderr.last_lines())
+        return ProcessDied(sent=False, how=how, stderr=self.stderr.last_lines())
 
     def _log_line(self, line: str, dropped: int) -> None:
         self._emit(
@@ -212,35 +232,76 @@ class _OutOfTime(Exception):
 
 
 class _Exchange:
-    """One request on its way out and its reply on its way in, both at once."""
+    """One request on its way out and its reply on its way in, both at once.
 
-    def __init__(self, process: Process, frame: bytes, deadline: Deadline) -> None:
+    A wary one keeps the end of the request back until the plugin has taken all before it. A plugin
+    that does one thing after the other has then written whatever it still had to write: it is seen,
+    and is no reply, before the request is whole.
+    """
+
+    def __init__(self, process: Process, frame: bytes, deadline: Deadline, *, wary: bool) -> None:
         self._process = process
         self._child = process.child
         self._poller = process._poller
         self._deadline = deadline
-        self._left = memoryview(frame)
+        cut = len(frame) - (_END_BYTES if wary else 0)
+        self._left, self._kept_back = memoryview(frame)[:cut], memoryview(frame)[cut:]
         self._size = len(frame)
-        self._reader = ReplyReader(process.spec.max_reply_bytes, process.skipped)
+        self._reader = ReplyReader(process.spec.max_reply_bytes, self._skip)
+        self._skipped = 0
+        self._last_skipped = b""
         self._pause_s = FIRST_PAUSE_S
         self._writing = False
 
     @property
     def complete(self) -> bool:
         """Tell whether the request was taken whole and nothing stands behind the reply."""
+        if self._left or self._kept_back:
+            return False
         # Some decoders leave the newline for later.
-        return not (self._left or self._child.unread_bytes() > 1 or self._reader.has_rest)
+        return not (self._child.unread_bytes() > 1 or self._reader.has_rest)
 
     def run(self) -> Envelope:
         """Exchange; see Process.call."""
         try:
             self._write()
             while True:
+                if self._kept_back and not self._left:
+                    self._make_whole()
                 envelope = self._turn()
                 if envelope is not None:
                     return envelope
         finally:
             self._watch_stdin(False)
+            if self._skipped > _LINES_TOLD:
+                self._process.skipped(self._last_skipped, self._skipped - _LINES_TOLD - 1)
+
+    def _skip(self, line: bytes) -> None:
+        self._skipped += 1
+        self._last_skipped = line
+        if self._skipped <= _LINES_TOLD:
+            self._process.skipped(line)
+
+    def _make_whole(self) -> None:
+        """Wait until all but the end of the request is taken, look for leftovers, write the end."""
+        pause_s = _FIRST_LOOK_S
+        while True:
+            # Asked first: what it wrote before it took the last of it is there to be seen then.
+            taken = not self._child.unread_bytes()
+            if self._poller.poll(0):
+                open_still = self._read()
+                if self._reader.has_rest:
+                    raise self._process.out_of_step()
+                if not open_still or self._child.ended():
+                    raise self._process.died(self._sent)
+            elif taken:
+                break
+            else:
+                self._leave_if_late()
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
+        self._left, self._kept_back = self._kept_back, self._kept_back[:0]
+        self._write()
 
     def _turn(self) -> Envelope | None:
         events = self._wait()
@@ -263,18 +324,23 @@ class _Exchange:
     def _look(self, *, paused: bool) -> Envelope | None:
         envelope = self._reader.take(paused=paused)
         if envelope is not None and not self._sent():
-            raise self._process.out_of_step(self._sent)
+            raise self._process.out_of_step()
         return envelope
 
     def _wait(self) -> list[tuple[int, int]]:
         """Wait for an event; [] after a pause in which a reply without newline may be tried."""
+        remaining_s = self._leave_if_late()
+        wait_s = min(remaining_s, self._pause_s) if self._reader.looks_whole else remaining_s
+        return self._poller.poll(math.ceil(wait_s * 1000))
+
+    def _leave_if_late(self) -> float:
+        """Return the seconds that are left; kill the process where none are."""
         remaining_s = self._deadline.remaining()
         if remaining_s <= 0:
             # First of all, so that it cannot take the request after it was asked whether it has.
             self._child.kill(_DEATH_WAIT_S)
             raise _OutOfTime(sent=self._sent())
-        wait_s = min(remaining_s, self._pause_s) if self._reader.looks_whole else remaining_s
-        return self._poller.poll(math.ceil(wait_s * 1000))
+        return remaining_s
 
     def _write(self) -> None:
         while self._left:
@@ -313,6 +379,8 @@ class _Exchange:
         return True
 
     def _sent(self) -> bool:
-        """Tell whether the process took at least one byte of the request."""
+        """Tell whether the process took at least one byte of a request that was written whole."""
+        if self._kept_back:
+            return False
         written = self._size - len(self._left)
         return written > self._child.unread_bytes()

@@ -131,6 +131,10 @@ DIALECT: Final = Dialect(
     unknown_writes=frozenset({408, 500, 502, 503, 504}),
     same_host_redirects=True,
     redirect_hint=_MOVED,
+    # Each asks for the request to be repeated elsewhere.
+    # Source: https://docs.github.com/en/rest/using-the-rest-api/
+    # best-practices-for-using-the-rest-api, "Follow redirects"
+    undone_redirects=frozenset({301, 302, 307, 308}),
 )
 
 

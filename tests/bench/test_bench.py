@@ -16,6 +16,7 @@ from bench import findings, overhead, plugin, procs, results, soak, throughput, 
 from bench.__main__ import BENCHES, LONG
 from bench.traffic import KINDS, Call, Kind
 from tests.harness import ROOT
+from tests.processes import alive, children, state
 
 
 @pytest.fixture
@@ -171,16 +172,16 @@ def test_growth_is_named(grown: dict[str, float], named: str) -> None:
 
 def test_usage_is_that_of_the_process() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
-        assert procs.alive(child.pid)
-        assert child.pid in procs.children(os.getpid())
+        assert alive(child.pid)
+        assert child.pid in children()
         usage = procs.usage(child.pid)
         assert (usage.threads, usage.children, usage.zombies) == (1, 0, 0)
         assert usage.rss_mib > 0 and usage.descriptors >= 3
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert not procs.alive(child.pid)
-        assert child.pid in procs.children(os.getpid(), zombies=True)
-    assert not procs.alive(child.pid)
+        assert not alive(child.pid)
+        assert state(child.pid) == "Z"
+    assert not alive(child.pid)
     assert procs.cpu_s(os.getpid()) > 0
 
 

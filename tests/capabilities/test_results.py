@@ -67,12 +67,16 @@ def test_bags_pass_exactly() -> None:
     ).convert(raw)
 
 
-@pytest.mark.parametrize("raw", [b"null", b" null ", b""])
+@pytest.mark.parametrize("raw", [b"null", b" null ", b" \r\n\t null\n", b"", b"  "])
 def test_a_null_list_is_empty(raw: bytes) -> None:
     assert many(Incident).convert(raw) == b"[]\n"
 
 
-@pytest.mark.parametrize("raw", [b"null", b""])
+def test_a_list_behind_blanks_is_no_null() -> None:
+    assert converted(many(Incident), b"      " + json.dumps([INCIDENT]).encode()) == [INCIDENT]
+
+
+@pytest.mark.parametrize("raw", [b"null", b"   null", b""])
 def test_a_null_object_is_the_providers_error(raw: bytes) -> None:
     with pytest.raises(ProviderError, match="null where an object belongs"):
         one(Incident).convert(raw)

@@ -1,5 +1,6 @@
 """Settings: defaults, faults all at once and without values, capability configurations."""
 
+import codecs
 import re
 import subprocess
 from collections.abc import Callable
@@ -108,9 +109,27 @@ def test_what_stops_the_start(environ: dict[str, str], words: str) -> None:
         Settings.from_env(environ)
 
 
-def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPSORCH_BEARER_TOKEN",
+        "OPSORCH_BEARER_TOKEN_FILE",
+        "OPSORCH_LOG_CONFIG",
+        "OPSORCH_TEAM_CONFIG_FILE",
+        "OPSORCH_SECRET_KEY",
+        "OPSORCH_SECRET_CONFIG",
+    ],
+)
+@pytest.mark.parametrize("variable", ["OPSORCH_PLUGIN_ENV", "OPSORCH_LOG_ENV"])
+def test_no_plugin_is_shown_the_gateways_own_secrets(variable: str, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable} must not list {name}: .* another name"):
+        Settings.from_env({variable: f"ACME_TOKEN, {name}, OPSORCH_DATA_DIR"})
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path, mark: bytes) -> None:
     file = tmp_path / "token"
-    file.write_text("s3cret-token\n")
+    file.write_bytes(mark + b"s3cret-token\n")
     settings = Settings.from_env({"OPSORCH_BEARER_TOKEN_FILE": str(file)})
     assert settings.bearer_token is not None
     assert settings.bearer_token.reveal() == "s3cret-token"
@@ -150,6 +169,19 @@ def test_a_configuration_may_stand_in_a_file_with_a_mark_of_byte_order(tmp_path:
     file.write_bytes(b'\xef\xbb\xbf{"a": 1}')
     settings = Settings.from_env({"OPSORCH_LOG_CONFIG_FILE": str(file)})
     assert settings.capabilities["log"].config == {"a": 1}
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_a_file_that_is_too_large_is_told(tmp_path: Path, letter: str) -> None:
+    """Not as faulty JSON; one of a megabyte is taken."""
+    file = tmp_path / "config.json"
+    environ = {"OPSORCH_LOG_CONFIG_FILE": str(file), "OPSORCH_LOG_PLUGIN": "/x"}
+    size = len(letter.encode())
+    file.write_text('{"a":"' + letter * ((2**20 - 8) // size) + '"}')
+    assert not Settings.from_env(environ).capabilities["log"].fault
+    file.write_text('{"a":"' + letter * (2**20 // size) + '"}')
+    fault = Settings.from_env(environ).capabilities["log"].fault
+    assert fault == "the file that OPSORCH_LOG_CONFIG_FILE names is larger than 1 MiB"
 
 
 def test_quotes_that_docker_leaves_in_place_are_taken_off() -> None:

@@ -18,6 +18,7 @@ from tests.harness import (
     run_curl,
     running_gateway,
 )
+from tests.processes import all_pids, command, environ
 
 Json = dict[str, Any]
 
@@ -63,27 +64,17 @@ def guarded_gateway(env: Mapping[str, str], *secrets: str) -> Iterator[Gateway]:
 
 def command_lines() -> str:
     """What anybody on this machine can read of its processes."""
-    lines = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        # A process that has ended meanwhile shows nothing.
-        with contextlib.suppress(OSError):
-            lines.append(_text(path))
-    return "\n".join(lines)
+    return "\n".join(" ".join(command(pid)) for pid in all_pids())
 
 
 def plugins_of(gateway: Gateway) -> list[str]:
     """Arguments and environment of each plugin process that a gateway has at this moment."""
     found = []
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            shown = f"{_text(process / 'cmdline')} {_text(process / 'environ')}"
-            if f"{OWNER_VARIABLE}=" in shown and str(gateway.folder) in shown:
-                found.append(shown)
+    for pid in all_pids():
+        shown = " ".join([*command(pid), *environ(pid)])
+        if f"{OWNER_VARIABLE}=" in shown and str(gateway.folder) in shown:
+            found.append(shown)
     return found
-
-
-def _text(path: pathlib.Path) -> str:
-    return path.read_text(errors="replace").replace("\0", " ")
 
 
 def answered(answer: Answer, status: int = 200) -> Any:

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import children
 from tests.faults.support import eventually, install
 from tests.harness import Answer, Gateway, clean_environ, free_port
+from tests.processes import alive, all_pids, children, descriptors, environ
 
 QUICK = {"OPSORCH_PLUGIN_TIMEOUT": "20"}
 # For the gateways that want a token; the others do not look at it.
@@ -40,13 +40,8 @@ def running(gateway: G) -> Iterator[G]:
 
 def left_of(gateway: Gateway) -> list[int]:
     """The pids of what runs of a gateway: itself, workers, plugins and all their descendants."""
-    mark = f"OPSORCH_DATA_DIR={data_folder(gateway.folder)}".encode()
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-    return found
+    mark = f"OPSORCH_DATA_DIR={data_folder(gateway.folder)}"
+    return [pid for pid in all_pids() if mark in environ(pid)]
 
 
 def data_folder(folder: pathlib.Path) -> pathlib.Path:
@@ -74,6 +69,7 @@ class OtherGateway(Gateway):
         folder: pathlib.Path,
         *,
         behind: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "opsorch.cli"),
         stderr: int | None = None,
     ) -> None:
         self.port = free_port()
@@ -86,7 +82,7 @@ class OtherGateway(Gateway):
             "OPSORCH_DATA_DIR": str(data_folder(folder)),
         }
         self.process = subprocess.Popen(
-            [*behind, sys.executable, "-m", "opsorch.cli", "serve"],
+            [*behind, sys.executable, *program, "serve"],
             cwd=folder,
             env={**clean_environ(), **own, **env},
             stdout=self._log,
@@ -174,32 +170,9 @@ def plugins(gateway: Gateway) -> set[int]:
     return {pid for worker in workers(gateway) for pid in children(worker) if alive(pid)}
 
 
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    return state(pid) not in ("", "Z", "X")
-
-
-def state(pid: int) -> str:
-    """The state letter of a process, "" where there is none."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return ""
-
-
 def open_sockets(pid: int) -> int:
     """Count the sockets that a process has open: what listens, and connections."""
-    found = 0
-    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found += str(path.readlink()).startswith("socket:")
-    return found
-
-
-def parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rsplit(")", 1)[1].split()[1])
+    return sum(target.startswith("socket:") for target in descriptors(pid))
 
 
 def told(gateway: Gateway, event: str, **facts: Any) -> list[dict[str, Any]]:

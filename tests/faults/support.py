@@ -1,6 +1,5 @@
 """What the fault tests share: plugin scripts, a supervised provider in this process, waiting."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -22,6 +21,7 @@ from opsorch.providers.supervised import SupervisedProvider
 from opsorch.supervisor.backoff import Breaker
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
+from tests import processes
 
 PLUGINS = pathlib.Path(__file__).parent / "plugins"
 # Generous: what is bounded by it takes milliseconds on an idle machine.
@@ -76,11 +76,7 @@ def together(count: int, work: Callable[[int], T]) -> list[T | BaseException]:
 
 def descriptors() -> int:
     """Count the open descriptors of this process, but for looks into /proc, as for strays."""
-    found = 0
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found += not os.readlink(f"/proc/self/fd/{name}").startswith("/proc/")
-    return found
+    return sum(not target.startswith("/proc/") for target in processes.descriptors())
 
 
 def own_threads() -> set[threading.Thread]:
@@ -200,7 +196,7 @@ class Clock:
 
     def __init__(self, provider: SupervisedProvider) -> None:
         self.now_s = 0.0
-        provider.pool._breaker = Breaker(clock=lambda: self.now_s, jitter=lambda: 0.0)
+        provider.pool.starts._breaker = Breaker(clock=lambda: self.now_s, jitter=lambda: 0.0)
 
 
 _EVENTS = Recorder()

@@ -19,6 +19,7 @@ from tests.faults.gateways import (
     AUTHORIZED,
     REQUESTS,
     TOKEN,
+    OtherGateway,
     alive,
     answered,
     ask,
@@ -34,6 +35,8 @@ from tests.faults.gateways import (
 from tests.faults.support import PLUGINS, eventually, install
 from tests.harness import Answer, Gateway
 from tests.plugin.loopback import CERTIFICATE
+
+TRUSTING = ssl._create_unverified_context()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_headers_that_stall_are_given_up_after_ten_seconds(
     if tls:
         env["OPSORCH_TLS_CERT_FILE"] = env["OPSORCH_TLS_KEY_FILE"] = str(CERTIFICATE)
     with contextlib.ExitStack() as stack:
-        gateway = stack.enter_context(running((_Tls if tls else Gateway)(env, tmp_path)))
+        gateway = stack.enter_context(running((_Tls if tls else OtherGateway)(env, tmp_path)))
         (worker,) = workers(gateway)
         before, begun = open_sockets(worker), time.monotonic()
         stalled = [stack.enter_context(connect(gateway)) for _ in range(8)]
@@ -105,17 +108,18 @@ def test_headers_that_stall_are_given_up_after_ten_seconds(
             assert time.monotonic() - begun < 17
         assert time.monotonic() - begun > 8
         assert health_status(gateway) == 200
-        eventually(lambda: len(told(gateway, "connection.stalled", worker=worker)) == 8)
+        eventually(
+            lambda: len(told(gateway, "connection.stalled", worker=worker, what="header")) == 8
+        )
         assert metric(gateway, "opsorch_connections_stalled_total") == 8
         eventually(lambda: open_sockets(worker) <= before)
 
 
-class _Tls(Gateway):
+class _Tls(OtherGateway):
     """A gateway that speaks TLS; ``request`` does not look at its certificate."""
 
     def request(self, method: str, path: str, *rest: Any, **more: Any) -> Answer:
-        context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=TRUSTING)
         with contextlib.closing(connection):
             connection.request(method, path)
             answer = connection.getresponse()
@@ -146,6 +150,58 @@ def test_clients_that_never_close_hold_up_nobody(tmp_path: pathlib.Path) -> None
         eventually(lambda: len(told(gateway, "request.completed", path="/health")) >= 13)
         assert metric(gateway, REQUESTS, operation="health", status="200") >= 13
         eventually(lambda: open_sockets(worker) <= before)
+
+
+# What the gateway itself waits for half a minute and more.
+IN_HASTE = """
+from opsorch.cli import main
+from opsorch.gateway.server import Server
+
+def load(self, load=Server.load):
+    made = load(self)
+    # Not before: the metrics look for their folder when they are imported.
+    from opsorch.gateway import app
+    app.ANSWER_S, app.ANSWER_BYTES_PER_S = 1.0, 1e9
+    return made
+
+Server.load = load
+main()
+"""
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_clients_that_do_not_read_their_answers_are_given_up(
+    tmp_path: pathlib.Path, tls: bool
+) -> None:
+    env = {
+        "OPSORCH_ALERT_PLUGIN": install(tmp_path, "obeys"),
+        "OPSORCH_ALERT_MAX_CONCURRENCY": "5",
+        "OPSORCH_THREADS": "3",
+    }
+    if tls:
+        env["OPSORCH_TLS_CERT_FILE"] = env["OPSORCH_TLS_KEY_FILE"] = str(CERTIFICATE)
+    # More than the buffers of a connection hold.
+    query = json.dumps({"metadata": {"size": 16 * 2**20}}).encode()
+    head = b"POST /alerts/query HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(query)
+    in_haste = (_Tls if tls else OtherGateway)(env, tmp_path, program=["-c", IN_HASTE])
+    with contextlib.ExitStack() as stack:
+        gateway = stack.enter_context(running(in_haste))
+        (worker,) = workers(gateway)
+        before = open_sockets(worker)
+        for _ in range(5):
+            deaf = stack.enter_context(connect(gateway))
+            if tls:
+                deaf = stack.enter_context(TRUSTING.wrap_socket(deaf))
+            deaf.sendall(head + query)
+        # Although five of them came upon three threads.
+        eventually(
+            lambda: len(told(gateway, "connection.stalled", what="answer")) == 5, within_s=60
+        )
+        assert health_status(gateway) == 200
+        assert metric(gateway, "opsorch_connections_stalled_total") == 5
+        eventually(lambda: open_sockets(worker) <= before)
+        assert workers(gateway) == {worker}
 
 
 @pytest.mark.fault(57)
@@ -316,9 +372,9 @@ def test_a_write_that_dies_is_sent_once_and_its_outcome_is_unknown(
         assert (read.status, read.json["code"]) == (502, "plugin_crashed")
         assert "outcome" not in read.json
         assert journal.read_text().count("alert.query") == 2
-        assert eventually(
-            lambda: told(gateway, "process.died", method="incident.create", sent=True)
-        )
+        sent = {"method": "incident.create", "sent": True}
+        request_id = answer.headers["X-Request-ID"]
+        eventually(lambda: told(gateway, "process.died", request_id=request_id, **sent))
         retried = metric(gateway, "opsorch_plugin_retries_total", capability="alert")
         assert retried == 1
         assert metric(gateway, "opsorch_plugin_retries_total", capability="incident") == 0

@@ -9,8 +9,8 @@ import pytest
 
 from opsorch.errors import PluginBusy, RpcTimeout
 from opsorch.providers.supervised import SupervisedProvider
-from tests.conftest import children
 from tests.faults.support import SOON_S, Clock, Rig, eventually, together
+from tests.processes import alive, children
 
 
 def settled(provider: SupervisedProvider) -> None:
@@ -23,15 +23,6 @@ def settled(provider: SupervisedProvider) -> None:
     eventually(still)
 
 
-def ended(pid: int) -> bool:
-    """Tell whether a process is a zombie or gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("repeatable", [True, False], ids=["read", "write"])
 def test_a_death_between_calls_is_not_noticed_by_the_caller(rig: Rig, repeatable: bool) -> None:
@@ -39,7 +30,7 @@ def test_a_death_between_calls_is_not_noticed_by_the_caller(rig: Rig, repeatable
     first = rig.call(provider, "a")
     os.kill(first["pid"], signal.SIGKILL)
     # Until the kernel has ended it, it may take a request still.
-    eventually(lambda: ended(first["pid"]))
+    eventually(lambda: not alive(first["pid"]))
     second = rig.call(provider, "b", repeatable=repeatable)
     assert second["payload"] == "b"
     assert second["pid"] != first["pid"]

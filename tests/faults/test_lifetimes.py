@@ -21,8 +21,9 @@ from opsorch.supervisor.child import Child, ExitStatus, Spawner
 from opsorch.supervisor.launch import OWNER_VARIABLE, launcher
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.strays import kill_strays, owner_mark, sweep_orphans
-from tests.faults.gateways import alive, state, unshared, written
+from tests.faults.gateways import unshared, written
 from tests.faults.support import PLUGINS, Clock, Rig, descriptors, eventually, together
+from tests.processes import alive, state
 
 ONCE = str(PLUGINS / "once.sh")
 
@@ -195,7 +196,7 @@ def test_a_call_that_is_cut_off_by_the_end_starts_nothing(rig: Rig, repeatable: 
 @pytest.mark.fault(42)
 def test_a_process_that_starts_while_the_pool_is_closed_is_killed(rig: Rig) -> None:
     provider = rig.provider("echo")
-    spawner = provider.pool._spawner
+    spawner = provider.pool.starts._spawner
 
     class Late:
         def start(self, spec: PluginSpec, mark: str) -> Any:
@@ -204,7 +205,7 @@ def test_a_process_that_starts_while_the_pool_is_closed_is_killed(rig: Rig) -> N
             provider.pool.close()
             return wish
 
-    provider.pool._spawner = Late()
+    provider.pool.starts._spawner = Late()
     error = rig.refused(provider)
     assert (error.status, error.code) == (503, "plugin_busy")
     rig.events.tell("process.started", "opsorch_plugin_starts_total")

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from opsorch.errors import PluginBusy
-from tests.conftest import children
 from tests.faults.gateways import ask, gateway_with, metric, open_sockets, told, workers
 from tests.faults.support import SOON_S, Rig, eventually, install, together
 from tests.harness import Gateway
+from tests.processes import children
 
 
 class Door:

@@ -11,10 +11,10 @@ import pytest
 
 from opsorch.errors import OpsOrchError
 from opsorch.providers.supervised import SupervisedProvider
-from tests.conftest import children
 from tests.faults.gateways import gateway_with, metric, plugins, told, workers
 from tests.faults.support import SOON_S, Clock, Rig, eventually, install, together
 from tests.harness import Gateway
+from tests.processes import children
 
 # Header of a 64-bit little-endian executable for the IBM S/390, of nothing else.
 FOREIGN = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x02\0\x16\0" + b"\0" * 44

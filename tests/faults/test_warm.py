@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from opsorch.supervisor.backoff import Breaker, BreakerState
+from opsorch.supervisor.backoff import Breaker, BreakerState, Permit
 from tests.faults.support import Rig, eventually
 
 
@@ -40,11 +40,11 @@ def test_warm_processes_that_die_together_are_no_failed_start(rig: Rig) -> None:
 def test_the_second_unused_death_in_a_row_is_a_failed_start() -> None:
     now = [100.0]
     breaker = Breaker(clock=lambda: now[0])
-    assert not breaker.died_unused(started_at=99.0)
-    assert not breaker.died_unused(started_at=99.5), "it died together with the first"
+    assert not breaker.died_unused(99.0, Permit())
+    assert not breaker.died_unused(99.5, Permit()), "it died together with the first"
     now[0] = 101.0
-    assert breaker.died_unused(started_at=100.5)
+    assert breaker.died_unused(100.5, Permit())
     assert breaker.state is BreakerState.CLOSED
     breaker.replied()
     now[0] = 103.0
-    assert not breaker.died_unused(started_at=102.0)
+    assert not breaker.died_unused(102.0, Permit())

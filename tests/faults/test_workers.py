@@ -13,7 +13,6 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.conftest import children
 from tests.faults.gateways import (
     alive,
     ask,
@@ -22,7 +21,6 @@ from tests.faults.gateways import (
     hold,
     metric,
     metrics_folder,
-    parent,
     plugins,
     threads,
     told,
@@ -31,6 +29,7 @@ from tests.faults.gateways import (
 )
 from tests.faults.support import eventually
 from tests.harness import Answer, Gateway
+from tests.processes import children, parent
 
 QUERY = b'{"metadata": {}}'
 WORKER_STARTS = "opsorch_worker_starts_total"
@@ -174,6 +173,23 @@ def test_a_quick_end_kills_plugins_at_once(tmp_path: pathlib.Path, name: str) ->
         assert len(told(gateway, "process.started")) == 3
         assert eventually(lambda: told(gateway, "gateway.stopped", clean=True))
         assert eventually(lambda: told(gateway, "gateway.stopping", reason="interrupted"))
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("name", ["SIGQUIT", "SIGINT"])
+def test_a_quick_end_cuts_short_a_polite_one(tmp_path: pathlib.Path, name: str) -> None:
+    with gateway_with(tmp_path) as gateway:
+        plugin = int(ask(gateway, stay=str(tmp_path / "child")).json[0]["id"])
+        child = int(written(tmp_path / "child"))
+        gateway.process.send_signal(signal.SIGTERM)
+        eventually(lambda: told(gateway, "gateway.stopping", reason="finished"))
+        assert alive(plugin)
+        gateway.process.send_signal(getattr(signal, name))
+        # The polite way out would take seven seconds.
+        eventually(lambda: not (alive(plugin) or alive(child)), within_s=4.0)
+        assert gateway.process.wait(10) == 0
+        assert eventually(lambda: told(gateway, "gateway.stopping", reason="interrupted"))
+        assert eventually(lambda: told(gateway, "gateway.stopped", clean=True))
 
 
 @pytest.mark.fault(42)

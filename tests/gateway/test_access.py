@@ -15,6 +15,15 @@ def test_the_right_token_passes(given: str) -> None:
     assert here.client.post("/incidents/query", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("token", ["voilà", "voilé", "Å", "à\tb"])
+def test_a_token_of_any_letters_passes(token: str) -> None:
+    """The last byte of some is a blank in Latin-1, as which headers are read."""
+    here = an_app({"OPSORCH_BEARER_TOKEN": token})
+    here.put("incident", Canned([]))
+    headers = {"Authorization": f"Bearer \t{token} ".encode().decode("latin-1")}
+    assert here.client.post("/incidents/query", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(
     "given", ["", "Bearer", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer é"]
 )

@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from opsorch.errors import AuthFailed
-from tests.conftest import children
 from tests.faults.support import eventually, install
 from tests.gateway.support import Canned, Here, an_app
+from tests.processes import children
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_a_plugin_is_ready_without_being_started(app: Apps, tmp_path: pathlib.Pa
     assert status == 200
     nothing = {"starting": 0, "idle": 0, "busy": 0, "draining": 0}
     pool = {"size": 3, **nothing, "waiting": 0, "breaker": "closed"}
-    assert told == {"configured": True, "ready": True, "provider": path, "pool": pool}
+    assert told == {"configured": True, "ready": True, "provider": "obeys", "pool": pool}
     assert children() == before
     answer = here.client.post("/alerts/query", data="{}", headers={"Authorization": "Bearer t"})
     assert answer.status_code == 200
@@ -140,6 +140,7 @@ def test_a_plugin_that_fails_to_start_is_not_ready_while_backoff_lasts(
         ({"OPSORCH_ALERT_PROVIDER": "nobody"}, "OPSORCH_ALERT_PROVIDER"),
         ({"OPSORCH_ALERT_PLUGIN": "bundled:nobody"}, "OPSORCH_ALERT_PLUGIN"),
         ({"OPSORCH_ALERT_PROVIDER": "demo", "OPSORCH_ALERT_CONFIG": "{"}, "OPSORCH_ALERT_CONFIG"),
+        ({"OPSORCH_ALERT_PLUGIN": "/a/path", "OPSORCH_ALERT_CONFIG": "{"}, "OPSORCH_ALERT_CONFIG"),
     ],
 )
 def test_settings_that_cannot_be_used_are_not_ready(
@@ -148,6 +149,12 @@ def test_settings_that_cannot_be_used_are_not_ready(
     status, told = ready(app(**variables))
     assert (status, told["configured"], told["ready"]) == (503, True, False)
     assert reason in told["reason"]
+    assert "/" not in json.dumps(told), "a path is told nobody"
+
+
+def test_bundled_adapters_are_told_by_name(app: Apps) -> None:
+    status, told = ready(app(OPSORCH_ALERT_PLUGIN="bundled:demo"))
+    assert (status, told["provider"]) == (200, "bundled:demo")
 
 
 def test_the_last_error_of_a_call_is_told_and_does_not_make_it_unready(app: Apps) -> None:

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from opsorch.observability import metric_files
 from opsorch.observability.metrics import Metrics
-from tests.conftest import children
 from tests.faults.gateways import (
     alive,
     gateway_with,
@@ -29,6 +28,7 @@ from tests.faults.gateways import (
 )
 from tests.faults.support import eventually
 from tests.harness import Gateway
+from tests.processes import children
 
 COUNTS = ("_total", "_count", "_sum", "_bucket")
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

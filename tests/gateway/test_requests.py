@@ -11,12 +11,15 @@ from opsorch.errors import (
     Conflict,
     PluginBusy,
     PluginCrashed,
+    ProviderError,
     RateLimited,
     ReportedError,
     RpcTimeout,
 )
 from opsorch.gateway.app import load_settings
 from opsorch.gateway.bodies import MAX_DROPPED_BYTES
+from opsorch.observability import logs
+from opsorch.plugin.outcome import MAYBE
 from tests.gateway.support import Canned, Here, an_app
 
 INCIDENT = {"id": "i", "title": "t"}
@@ -273,7 +276,15 @@ def test_describe_reads_the_query_string(here: Here) -> None:
 def test_other_query_strings_are_not_looked_at(here: Here) -> None:
     provider = here.put("service", Canned([]))
     assert here.client.get("/services?scope=x&limit=y").status_code == 200
-    assert provider.seen[0][1] == {}
+    assert provider.seen[0][1] == {"scope": {}}
+
+
+def test_listing_all_services_sends_the_empty_query(here: Here) -> None:
+    provider = here.put("service", Canned([]))
+    assert here.client.get("/services").status_code == 200
+    assert here.client.post("/services/query").status_code == 200
+    listed, queried = (payload for _, payload, _, _ in provider.seen)
+    assert listed == queried
 
 
 @pytest.mark.parametrize(
@@ -311,10 +322,10 @@ def test_the_context_of_a_call_names_the_caller(here: Here) -> None:
 def test_the_name_of_a_caller_is_utf8(here: Here) -> None:
     """WSGI hands over each byte as one character."""
     provider = here.put("incident", Canned([]))
-    name = "Zoë".encode().decode("latin-1")
-    here.client.post("/incidents/query", environ_overrides={"HTTP_X_USER_ID": name})
-    here.client.post("/incidents/query", environ_overrides={"HTTP_X_USER_ID": "Zo\xeb"})
-    assert [seen[2].actor for seen in provider.seen] == ["Zoë", "Zo\ufffd"]
+    names = ["Zoë".encode().decode("latin-1"), "Noà".encode().decode("latin-1"), "Zo\xeb"]
+    for name in names:
+        here.client.post("/incidents/query", environ_overrides={"HTTP_X_USER_ID": name})
+    assert [seen[2].actor for seen in provider.seen] == ["Zoë", "Noà", "Zo\ufffd"]
 
 
 def test_success_is_audited_and_failure_is_not(here: Here) -> None:
@@ -374,6 +385,24 @@ def test_a_write_with_a_lost_answer_says_so(here: Here, error: Exception, unknow
     assert ("is not known" in body["message"]) is unknown
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("it failed; its log says where", "it failed; its log says where. {whether}"),
+        ("It is lost.", "It is lost. {whether}"),
+        (f"It is lost. {MAYBE}", f"It is lost. {MAYBE} Look before you repeat it."),
+        ("It may have acted: look before you repeat it. It wrote: a",) * 2,
+    ],
+)
+def test_a_lost_answer_is_told_in_whole_sentences_and_once(
+    here: Here, said: str, told: str
+) -> None:
+    here.put("incident", Canned(ReportedError(said, outcome_unknown=True)))
+    body = here.client.post("/incidents", json={"title": "t"}).json
+    whether = "Whether it took effect upstream is not known: look before you repeat it."
+    assert body["message"] == told.format(whether=whether)
+
+
 def test_a_write_whose_result_does_not_fit_may_have_taken_effect(here: Here) -> None:
     here.put("incident", Canned(b'"ok"'))
     body = here.client.post("/incidents", json={"title": "t"}).json
@@ -422,6 +451,32 @@ def test_one_line_a_request_is_logged(here: Here) -> None:
         "incident.query",
         "r",
     )
+    assert (line["level"], line["message"]) == ("info", "c")
+
+
+def test_what_went_well_has_an_empty_message_in_the_log(here: Here) -> None:
+    here.put("incident", Canned(b"[]"))
+    here.client.post("/incidents/query")
+    [line] = here.log.events("request.completed")
+    assert (line["level"], line["message"]) == ("info", "")
+
+
+def test_a_failure_of_ours_or_upstream_is_a_warning_with_its_reason(here: Here) -> None:
+    here.put("incident", Canned(ProviderError("v" * 600)))
+    here.client.post("/incidents/query")
+    [line] = here.log.events("request.completed")
+    assert (line["level"], line["message"]) == ("warning", "v" * 500)
+
+
+def test_no_id_of_a_request_outlives_it(here: Here) -> None:
+    here.put("incident", Canned(ValueError("a defect")))
+    here.client.post("/incidents/query", headers={"X-Request-ID": "first"})
+    here.client.get("/health", headers={"X-Request-ID": "second"})
+    assert [line["request_id"] for line in here.log.events("request.failed")] == ["first"]
+    assert [e["request_id"] for e in here.log.events("request.completed")] == ["first", "second"]
+    logs.emit("gateway.stopping", worker=1, reason="for the test")
+    [outside] = here.log.events("gateway.stopping")
+    assert "request_id" not in outside
 
 
 def test_nothing_configured_says_what_to_set(here: Here) -> None:

@@ -63,6 +63,10 @@ def test_a_secret_opens_only_on_purpose() -> None:
         "sentry_dsn",
         "DSN",
         "webhookUrl",
+        "OPENAI_KEY",
+        "SMTP_PASS",
+        "MYSQL_PWD",
+        "GH_PAT",
     ],
 )
 def test_names_of_secrets(name: str) -> None:
@@ -72,7 +76,11 @@ def test_names_of_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["url", "user", "tokenFile", "passwordFile", "secretPath", "tokenHeaderName", "keyFile"]
+    "name",
+    [
+        *("url", "user", "tokenFile", "passwordFile", "secretPath", "tokenHeaderName", "keyFile"),
+        *("projectKey", "sort_key", "PATH", "AWS_REGION", "OPENAI_KEY_FILE"),
+    ],
 )
 def test_names_of_other_things(name: str) -> None:
     """Paths and names are needed in messages."""

@@ -263,6 +263,32 @@ def test_redirects_are_followed_only_where_the_vendor_allows_and_at_home(
 
 
 @pytest.mark.parametrize(
+    ("status", "unknown"), [(301, True), (302, True), (303, True), (307, False), (308, False)]
+)
+@pytest.mark.parametrize("location", ["/api/items/7", "https://elsewhere.test/"])
+def test_a_redirected_write_may_have_taken_effect(
+    http: requests_mock.Mocker, acme: Upstream, location: str, status: int, unknown: bool
+) -> None:
+    """303 leads to what the write has made; many servers mean the same by 302, or by 301."""
+    http.post(f"{BASE}/items", status_code=status, headers={"Location": location})
+    error = error_of(lambda: acme.write("POST", "/items", within()))
+    assert error.outcome_unknown is unknown
+    assert ("may have taken effect" in error.message) is unknown
+    assert http.call_count == 1
+
+
+def test_a_vendor_may_be_sure_of_its_redirects(
+    http: requests_mock.Mocker, upstream_of: Any
+) -> None:
+    """undone_redirects says of which."""
+    acme = upstream_of(dialect=Dialect("Acme", undone_redirects=frozenset({301})))
+    http.post(f"{BASE}/x", status_code=301, headers={"Location": "/api/y"})
+    http.get(f"{BASE}/x", status_code=302, headers={"Location": "/api/y"})
+    assert not error_of(lambda: acme.write("POST", "/x", within())).outcome_unknown
+    assert not error_of(lambda: acme.get("/x", within())).outcome_unknown
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "https://evil.test/api",

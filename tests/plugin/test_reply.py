@@ -6,7 +6,7 @@ import pytest
 
 from opsorch.errors import ProviderError, UpstreamTimeout
 from opsorch.observability.redact import Redactor
-from opsorch.plugin.outcome import MAYBE, telling
+from opsorch.plugin.outcome import MAYBE, joined, telling
 from opsorch.plugin.reply import (
     Reply,
     answered,
@@ -85,6 +85,11 @@ def test_an_unknown_outcome_is_said_once(message: str) -> None:
     error: Any = UpstreamTimeout(message, outcome_unknown=True)
     assert telling(error) is error
     assert telling(error).message == f"It is lost. {MAYBE}"
+
+
+@pytest.mark.parametrize("message", ["Lost!", "Is it lost?", "It is l…", "It is lost..."])
+def test_a_message_that_has_an_end_gets_no_full_stop(message: str) -> None:
+    assert joined(message, "Look.") == f"{message} Look."
 
 
 def test_a_known_outcome_is_not_doubted() -> None:

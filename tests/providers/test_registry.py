@@ -225,6 +225,35 @@ def test_a_plugin_sees_a_small_environment(
     }
 
 
+def test_secrets_that_a_plugin_sees_as_variables_are_masked(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    """What has no name of a secret stays: a region, a short word."""
+    script = tmp_path / "plugin"
+    script.write_text(
+        f"#!{sys.executable} -IS\nimport os, sys\nask = input()\n"
+        "for name in ('ACME_TOKEN', 'REGION', 'SHORT_KEY', 'https_proxy'):\n"
+        "    print(name, os.environ[name], file=sys.stderr)\n"
+    )
+    script.chmod(0o755)
+    environ = {
+        "OPSORCH_TEAM_PLUGIN": str(script),
+        "OPSORCH_TEAM_ENV": "ACME_TOKEN, REGION, SHORT_KEY",
+        "ACME_TOKEN": "hunter2-hunter2",
+        "REGION": "eu-west-1",
+        "SHORT_KEY": "s1",
+        "https_proxy": "http://svc-acme:pr0xy-pass@proxy:3128",
+    }
+    registry = registry_of(supervisor, told, **environ)
+    message = failed(registry, "team").message
+    shown = "ACME_TOKEN *** | REGION eu-west-1 | SHORT_KEY s1 | https_proxy http://***@proxy:3128"
+    assert message.endswith(shown)
+    assert "hunter2" not in str(told.events)
+    provider = registry["team"].provider
+    assert isinstance(provider, SupervisedProvider)
+    assert provider.pool.spec.redact("refused: pr0xy-pass") == "refused: ***"
+
+
 def test_a_replaced_provider_answers_and_a_bad_one_is_refused(
     supervisor: Supervisor, told: Told, tmp_path: Path
 ) -> None:

@@ -86,23 +86,27 @@ def test_an_error_is_redacted(rig: Rig) -> None:
 
 
 class Ends:
-    """A pool's place in the rule: notes what it is told."""
+    """A pool's place in the rule, and that of its starts: notes what it is told."""
 
     def __init__(self) -> None:
+        self.starts = self
         self.deaths = 0
 
     def died_in_call(self, process: Any, death: ProcessDied) -> None:
         self.deaths += 1
 
-    def start_failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
+    def on_trial(self, process: "LentProcess") -> bool:
+        return process.tried
+
+    def failed(self, reason: str, stderr: str = "") -> PluginStartFailed:
         return PluginStartFailed(f"{reason} {stderr}")
 
 
 class LentProcess:
     pid = 7
 
-    def __init__(self, on_trial: bool) -> None:
-        self.on_trial = on_trial
+    def __init__(self, tried: bool) -> None:
+        self.tried = tried
 
 
 def verdict(repeatable: bool, *deaths: str) -> tuple[str, int]:
@@ -110,19 +114,13 @@ def verdict(repeatable: bool, *deaths: str) -> tuple[str, int]:
     told: list[str] = []
     pool = Ends()
 
-    class Provider:
-        _capability = "alert"
-
-        def __init__(self) -> None:
-            self.pool = pool
-
-        def _emit(self, event: str, /, **facts: object) -> None:
-            told.append(event)
+    def emit(event: str, /, **facts: object) -> None:
+        told.append(event)
 
     from opsorch.providers.supervised import _Attempts
 
     request = Request("alert.query", "1", lambda deadline: b"")
-    attempts = _Attempts(Provider(), request, repeatable=repeatable)
+    attempts = _Attempts(pool, "alert", emit, request, repeatable=repeatable)
     for place, death in enumerate(deaths):
         words = death.split()
         lease = Lease(pool, LentProcess("trial" in words), fresh="idle" not in words)
@@ -193,7 +191,7 @@ def test_a_read_is_answered_by_the_next_process(rig: Rig, tmp_path: pathlib.Path
 
 def test_a_crash_without_last_words_has_none(rig: Rig) -> None:
     error = rig.refused(rig.provider("dies"), {"how": "exit"}, repeatable=False)
-    assert error.message.endswith("may have acted all the same.")
+    assert error.message.endswith("may have acted all the same: look before you repeat it.")
 
 
 # --- health ---------------------------------------------------------------------------------------

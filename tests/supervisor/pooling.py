@@ -33,8 +33,11 @@ def plugin_spec(folder: pathlib.Path, **limits: Any) -> PluginSpec:
         label="alert",
         command=(str(path),),
         setting="OPSORCH_ALERT_PLUGIN",
-        environ={"PATH": os.environ["PATH"]},
-        **{"queue_timeout_s": QUEUE_TIMEOUT_S, **limits},
+        **{
+            "environ": {"PATH": os.environ["PATH"]},
+            "queue_timeout_s": QUEUE_TIMEOUT_S,
+            **limits,
+        },
     )
 
 
@@ -140,7 +143,7 @@ class Caller(threading.Thread):
             self.ask(lease, order)
         except ProcessDied as death:
             if death.sent:
-                self.pool.died_in_call(lease.process, death)
+                self.pool.starts.died_in_call(lease.process, death)
             self._held.give(lease.process)
             lease.replace(Deadline.after(10))
             self._held.take(lease.process)

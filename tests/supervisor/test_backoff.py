@@ -2,7 +2,7 @@
 
 import pytest
 
-from opsorch.supervisor.backoff import Breaker, BreakerState
+from opsorch.supervisor.backoff import Breaker, BreakerState, Permit
 
 
 class Clock:
@@ -11,6 +11,14 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def half_open(breaker: Breaker) -> Permit:
+    """Take the permit of the one try."""
+    permit = breaker.permit()
+    assert permit
+    assert breaker.tries(permit)
+    return permit
 
 
 @pytest.fixture
@@ -24,8 +32,8 @@ def breaker(clock: Clock) -> Breaker:
 
 
 def test_a_new_breaker_allows_starts(breaker: Breaker) -> None:
-    assert breaker.allows_start()
-    assert breaker.allows_start()
+    assert breaker.permit()
+    assert breaker.permit()
     assert breaker.retry_after_s() == 0.0
 
 
@@ -36,10 +44,10 @@ def test_failed_starts_wait_twice_as_long_each_time_up_to_half_a_minute(
     for _ in range(9):
         assert breaker.start_failed()
         waits.append(breaker.retry_after_s())
-        assert not breaker.allows_start()
+        assert not breaker.permit()
         clock.now += waits[-1]
         assert breaker.retry_after_s() == 0.0
-        assert breaker.allows_start()
+        assert breaker.permit()
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
@@ -69,9 +77,9 @@ def test_starts_that_fail_together_count_once(breaker: Breaker, clock: Clock) ->
 def test_one_try_is_allowed_after_the_wait(breaker: Breaker, clock: Clock) -> None:
     breaker.start_failed()
     clock.now += 0.5
-    assert breaker.allows_start()
+    assert breaker.permit()
     assert breaker.state is BreakerState.HALF_OPEN
-    assert not breaker.allows_start()
+    assert not breaker.permit()
     assert breaker.retry_after_s() == pytest.approx(0.1)
 
 
@@ -83,7 +91,7 @@ def test_a_reply_closes_and_forgets(breaker: Breaker, clock: Clock) -> None:
     breaker.replied()
     assert breaker.state is BreakerState.CLOSED
     assert breaker.retry_after_s() == 0.0
-    assert breaker.allows_start()
+    assert breaker.permit()
     breaker.start_failed()
     assert breaker.retry_after_s() == 0.5
 
@@ -91,11 +99,10 @@ def test_a_reply_closes_and_forgets(breaker: Breaker, clock: Clock) -> None:
 def test_an_abandoned_try_may_be_repeated_at_once(breaker: Breaker, clock: Clock) -> None:
     breaker.start_failed()
     clock.now += 0.5
-    breaker.allows_start()
-    breaker.try_abandoned()
+    breaker.abandoned(half_open(breaker))
     assert breaker.state is BreakerState.OPEN
     assert breaker.retry_after_s() == 0.0
-    assert breaker.allows_start()
+    assert breaker.permit()
 
 
 @pytest.mark.parametrize("opened", [True, False])
@@ -103,7 +110,7 @@ def test_nothing_is_abandoned_unless_half_open(breaker: Breaker, opened: bool) -
     if opened:
         breaker.start_failed()
     before = breaker.state, breaker.retry_after_s()
-    breaker.try_abandoned()
+    breaker.abandoned(Permit())
     assert (breaker.state, breaker.retry_after_s()) == before
 
 
@@ -111,7 +118,7 @@ def die(breaker: Breaker, clock: Clock) -> bool:
     """A call begins, and its process dies a second later."""
     began_at = clock.now
     clock.now += 1
-    return breaker.died_in_call(began_at, on_trial=False)
+    return breaker.died_in_call(began_at, Permit())
 
 
 def test_the_third_death_in_a_row_opens(breaker: Breaker, clock: Clock) -> None:
@@ -132,7 +139,7 @@ def test_deaths_at_the_same_time_are_no_row(breaker: Breaker, clock: Clock) -> N
     began_at = clock.now
     clock.now += 1
     for _ in range(10):
-        assert not breaker.died_in_call(began_at, on_trial=False)
+        assert not breaker.died_in_call(began_at, Permit())
     assert breaker.state is BreakerState.CLOSED
     assert not die(breaker, clock)
     assert die(breaker, clock)
@@ -141,8 +148,7 @@ def test_deaths_at_the_same_time_are_no_row(breaker: Breaker, clock: Clock) -> N
 def test_the_death_of_the_try_opens_and_doubles(breaker: Breaker, clock: Clock) -> None:
     breaker.start_failed()
     clock.now += 0.5
-    breaker.allows_start()
-    assert breaker.died_in_call(clock.now, on_trial=True)
+    assert breaker.died_in_call(clock.now, half_open(breaker))
     assert breaker.state is BreakerState.OPEN
     assert breaker.retry_after_s() == 1.0
 
@@ -150,6 +156,35 @@ def test_the_death_of_the_try_opens_and_doubles(breaker: Breaker, clock: Clock) 
 def test_the_death_of_another_is_no_verdict_on_the_try(breaker: Breaker, clock: Clock) -> None:
     breaker.start_failed()
     clock.now += 0.5
-    breaker.allows_start()
+    breaker.permit()
     assert not die(breaker, clock)
     assert breaker.state is BreakerState.HALF_OPEN
+
+
+def test_only_the_present_try_can_be_abandoned(breaker: Breaker, clock: Clock) -> None:
+    """One that was permitted before, or whose verdict is known, frees no second try."""
+    early = breaker.permit()
+    assert early
+    breaker.start_failed()
+    clock.now += 0.5
+    first = half_open(breaker)
+    breaker.abandoned(early)
+    assert breaker.permit() is None
+    breaker.start_failed()
+    clock.now += 1.0
+    second = half_open(breaker)
+    assert not breaker.tries(first)
+    breaker.abandoned(first)
+    assert breaker.permit() is None
+    breaker.abandoned(second)
+    assert breaker.permit()
+
+
+def test_a_verdict_ends_the_try(breaker: Breaker, clock: Clock) -> None:
+    breaker.start_failed()
+    clock.now += 0.5
+    permit = half_open(breaker)
+    breaker.replied()
+    assert not breaker.tries(permit)
+    assert not breaker.died_in_call(clock.now, permit)
+    assert breaker.state is BreakerState.CLOSED

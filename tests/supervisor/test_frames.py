@@ -169,6 +169,22 @@ def test_single_bytes_of_many_lines_take_linear_time() -> None:
     assert long < short * 24
 
 
+@pytest.mark.parametrize("line", [b" x\n", b'{"a":1}', b'{\n"a":1\n}\n'], ids=repr)
+def test_text_costs_no_more_where_much_stands_behind_it(line: bytes) -> None:
+    def seconds(size: int) -> float:
+        reading = Reading(limit=4 * MIB)
+        data = line * 2000 + b'{"result":"' + b"x" * size + b'"}\n'
+        began = time.process_time()
+        assert reading.read([data], pauses=True) is not None
+        assert len(reading.text) == 2000
+        return time.process_time() - began
+
+    seconds(1000)
+    short, long = min(seconds(30_000) for _ in range(3)), min(seconds(3 * MIB) for _ in range(3))
+    # A hundred times the size; not even ten times the time.
+    assert long < short * 10
+
+
 def test_blanks_alone_are_nothing() -> None:
     reading = Reading()
     assert reading.read([b" ", b"\n\n", b"\r\n \t"], pauses=True) is None
@@ -305,6 +321,30 @@ def test_what_a_plugin_says_is_redacted_and_cut() -> None:
     long = failure("x" * (MAX_MESSAGE_CHARS + 1)).message
     assert long == "x" * (MAX_MESSAGE_CHARS - 1) + "…"
     assert failure("x" * MAX_MESSAGE_CHARS).message == "x" * MAX_MESSAGE_CHARS
+
+
+def test_of_a_huge_text_little_is_redacted() -> None:
+    seen: list[int] = []
+
+    def redact(text: str) -> str:
+        seen.append(len(text))
+        return text
+
+    with pytest.raises(ReportedError) as caught:
+        result_of(reply(error="x" * 4 * MIB), redact)
+    assert caught.value.message == "x" * (MAX_MESSAGE_CHARS - 1) + "…"
+    assert sum(seen) < 100_000
+
+
+@pytest.mark.parametrize("length", [6, 100, 2000, 5000])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(length: int) -> None:
+    """Wherever the cut falls, and however much shorter the text before it has become."""
+    secret = "".join(chr(0x4E00 + n) for n in range(length))
+    for shift in range(0, length, max(1, length // 50)):
+        said = "." * shift + secret * (60_000 // length)
+        with pytest.raises(ReportedError) as caught:
+            result_of(reply(error=said), lambda text: text.replace(secret, "***"))
+        assert not set(caught.value.message) - set(".*…"), shift
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ import pytest
 from opsorch.deadline import Deadline
 from opsorch.errors import PluginBusy, PluginNotFound, PluginStartFailed, RpcTimeout
 from opsorch.supervisor import care
-from opsorch.supervisor.backoff import BreakerState
+from opsorch.supervisor.backoff import BreakerState, Permit
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.process import Process, ProcessDied
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
-from tests.conftest import children
+from tests.processes import children
 from tests.supervisor.pooling import eventually, plugin_spec, request
 
 
@@ -112,7 +112,7 @@ def ask(pool: Pool, verb: str = "answer", *, timeout_s: float = 10.0) -> int:
 def over_a_second(pool: Pool) -> None:
     """End the backoff."""
     with pool._lock:
-        pool._breaker._until = 0.0
+        pool.starts._breaker._until = 0.0
 
 
 # --- lending --------------------------------------------------------------------------------------
@@ -254,14 +254,14 @@ def test_a_start_that_has_not_begun_is_taken_back(make: Make, events: Events) ->
 def test_a_try_that_comes_too_late_leaves_the_next_one_free(make: Make) -> None:
     spawner = LateSpawner("owner")
     pool = make(spawner=spawner, pool_size=1)
-    pool.start_failed("for the test")
+    pool.starts.failed("for the test")
     over_a_second(pool)
     with pytest.raises(RpcTimeout):
         ask(pool, timeout_s=0.05)
-    assert pool._breaker.state is BreakerState.OPEN
+    assert pool.starts._breaker.state is BreakerState.OPEN
     spawner.gate.set()
     ask(pool)
-    assert pool._breaker.state is BreakerState.CLOSED
+    assert pool.starts._breaker.state is BreakerState.CLOSED
 
 
 def test_a_system_that_refuses_is_told_and_waited_for(make: Make, events: Events) -> None:
@@ -284,11 +284,45 @@ def test_a_system_that_refuses_is_told_and_waited_for(make: Make, events: Events
     ask(pool)
 
 
+def test_a_start_that_fails_in_an_unforeseen_way_frees_its_slot(make: Make) -> None:
+    pool = make(pool_size=1, environ={"PATH": os.environ["PATH"], "ODD": "a\0b"})
+    with pytest.raises(PluginStartFailed, match=r"the system refuses \(ValueError\)"):
+        ask(pool)
+    assert pool._slots == 0
+    over_a_second(pool)
+    with pytest.raises(PluginStartFailed, match=r"the system refuses \(ValueError\)"):
+        ask(pool)
+    assert pool.snapshot().breaker == "open", "the try has its verdict"
+
+
+def test_one_started_ahead_that_fails_in_an_unforeseen_way_frees_its_slot(
+    make: Make, events: Events
+) -> None:
+    pool = make(min_idle=1, environ={"PATH": os.environ["PATH"], "ODD": "a\0b"})
+    eventually(lambda: len(events.named("process.start_failed")) >= 2)
+    pool.close()
+    assert pool.wait_gone(10)
+
+
+def test_one_that_was_permitted_before_is_not_the_try(make: Make) -> None:
+    """Its end frees no second try while the first is under way."""
+    pool = make()
+    pid = ask(pool)
+    pool.starts.failed("for the test")
+    over_a_second(pool)
+    pool.starts.permit()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not children())
+    assert pool.snapshot().breaker == "half_open"
+    with pytest.raises(PluginStartFailed, match="not started now"):
+        ask(pool)
+
+
 def test_a_death_during_backoff_is_not_replaced(make: Make) -> None:
     pool = make()
     deadline = Deadline.after(10)
     with pool.checkout(deadline) as lease:
-        pool.start_failed("another call's start")
+        pool.starts.failed("another call's start")
         with pytest.raises(ProcessDied):
             lease.call(request("die"), deadline)
         with pytest.raises(PluginStartFailed):
@@ -300,12 +334,14 @@ def test_a_try_that_died_idle_leaves_the_next_one_free(make: Make) -> None:
     pool = make()
     ask(pool)
     [process] = pool._idle
-    with pool._lock:
-        process.on_trial = True
-        pool._breaker.state = BreakerState.HALF_OPEN
+    breaker = pool.starts._breaker
+    breaker.start_failed()
+    breaker._until = 0.0
+    process.permit = pool.starts.permit()
+    assert pool.snapshot().breaker == "half_open"
     process.child.ended = lambda within_s=0.0: True
     assert ask(pool) != process.pid
-    assert pool._breaker.state is BreakerState.CLOSED
+    assert pool.starts._breaker.state is BreakerState.CLOSED
 
 
 def eventually_idle(pool: Pool) -> list[Process]:
@@ -343,18 +379,18 @@ def test_a_missing_file_is_no_busy_loop_while_kept_warm(make: Make, tmp_path: pa
     pool = make(min_idle=1)
     eventually(lambda: pool.snapshot().states["idle"] == 1)
     with pool._lock:
-        pool._breaker.start_failed()
-        pool._breaker._until = 0.0
+        pool.starts._breaker.start_failed()
+        pool.starts._breaker._until = 0.0
     (tmp_path / "plugin").rename(tmp_path / "elsewhere")
     began = time.monotonic()
     looked = [0]
-    look = pool._look_at_file
+    look = pool.starts._look_at_file
 
-    def count() -> None:
+    def count(permit: Permit) -> None:
         looked[0] += 1
-        look()
+        look(permit)
 
-    pool._look_at_file = count
+    pool.starts._look_at_file = count
     for pid in children():
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: looked[0] >= 3)
@@ -438,7 +474,7 @@ def test_the_wait_for_a_breaker_is_not_put_off_by_the_idle_time(make: Make) -> N
     [process] = eventually_idle(pool)
     ask(pool)
     with pool._lock:
-        pool._breaker.start_failed()
+        pool.starts._breaker.start_failed()
     os.kill(process.pid, signal.SIGKILL)
     eventually(lambda: process not in pool._idle)
     eventually(lambda: pool._idle, within_s=10)
@@ -578,7 +614,7 @@ def test_deaths_in_a_row_open_the_breaker(make: Make, events: Events) -> None:
         with pool.checkout(deadline) as lease:
             with pytest.raises(ProcessDied) as death:
                 lease.call(request("die"), deadline)
-            pool.died_in_call(lease.process, death.value)
+            pool.starts.died_in_call(lease.process, death.value)
     assert pool.snapshot().breaker == "open"
     assert len(events.named("breaker.opened")) == 1
     with pytest.raises(PluginStartFailed, match=r"not started now: it ended in a call, .*again in"):

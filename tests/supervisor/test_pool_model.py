@@ -142,7 +142,7 @@ class PoolModel(RuleBasedStateMachine):
         (self.folder / "plugin").chmod(0o755)
         for pool in self.pools:
             with pool._lock:
-                pool._breaker._until = 0.0
+                pool.starts._breaker._until = 0.0
 
     def lent(self) -> list[Caller]:
         return [c for c in self.callers if c.is_alive() and c.lease is not None]

@@ -14,10 +14,12 @@ import pytest
 from opsorch.deadline import Deadline
 from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.supervisor import process as module
+from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child, Spawner
 from opsorch.supervisor.process import Process, ProcessDied, Request
 from opsorch.supervisor.spec import PluginSpec
 from tests.faults.support import install
+from tests.processes import alive
 from tests.supervisor.pooling import eventually, request
 
 # One thread for all tests: children die with the thread that started them.
@@ -41,7 +43,7 @@ class World:
             command = ("/bin/sh", "-c", *command)
         spec = PluginSpec("alert", command, environ={"PATH": os.environ["PATH"]}, **limits)
         child = _SPAWNER.start(spec, "1").result(20)
-        process = Process(child, spec, "1", self.emit)
+        process = Process(child, spec, "1", self.emit, Permit())
         self.processes.append(process)
         return process
 
@@ -103,6 +105,33 @@ def test_skipped_text_is_redacted_and_cut(world: World) -> None:
     line = str(facts["line"])
     assert line.startswith("the token is *** xxx")
     assert len(line) <= 201
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown", "dropped"),
+    [(1, 1, 0), (20, 20, 0), (21, 21, 0), (1000, 21, 979)],
+)
+def test_a_flood_of_text_is_told_in_few_lines(
+    world: World, lines: int, shown: int, dropped: int
+) -> None:
+    """The first ones, then the last with the number of those between."""
+    process = world.start(f"read -r line; seq 1 {lines}; {REPLY}")
+    assert call(process, b"a\n") == b"1"
+    assert len(world.told) == shown
+    assert [facts["line"] for _, facts in world.told] == [
+        *(str(number + 1) for number in range(min(lines, 20))),
+        *([str(lines)] if lines > 20 else []),
+    ]
+    assert [facts["dropped"] for _, facts in world.told][-1] == dropped
+    assert sum(int(str(facts["dropped"])) + 1 for _, facts in world.told) == lines
+
+
+def test_a_flood_of_text_without_a_reply_is_told_all_the_same(world: World) -> None:
+    process = world.start("read -r line; exec yes")
+    with pytest.raises(ReplyBroken, match="64 KiB of text"):
+        call(process, b"a\n")
+    assert [facts["line"] for _, facts in world.told] == ["y"] * 21
+    assert world.told[-1][1]["dropped"] == 64 * 1024 // 2 - 21
 
 
 @pytest.mark.parametrize(
@@ -379,15 +408,7 @@ def test_the_rest_of_the_group_ends_with_its_leader(world: World) -> None:
     assert process.child.ended(10)
     pid = int(process.stderr.last_lines())
     assert process.child.reap()
-    eventually(lambda: _is_gone(pid))
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    eventually(lambda: not alive(pid))
 
 
 def test_stdin_is_closed_as_the_sign_to_leave(world: World) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 
+stays = False
 for line in sys.stdin:
     request = json.loads(line)
     payload = request["payload"] or {}
@@ -25,6 +27,14 @@ for line in sys.stdin:
         with socket.create_connection(("127.0.0.1", orders["hold"])) as line_to_test:
             line_to_test.sendall(b"%d\n" % os.getpid())
             line_to_test.recv(1)
+    if "stay" in orders:
+        # With a child in its group, through every polite sign.
+        stays = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        nothing = subprocess.DEVNULL
+        child = subprocess.Popen(["sleep", "99"], stdin=nothing, stdout=nothing, stderr=nothing)
+        with open(orders["stay"], "w") as file:
+            file.write(str(child.pid))
     if "exit" in orders:
         os._exit(orders["exit"])
     if "signal" in orders:
@@ -36,5 +46,9 @@ for line in sys.stdin:
         print(json.dumps({"error": error, "id": request["id"]}), flush=True)
         continue
     record = {"id": str(os.getpid()), "title": request["config"].get("name", "")}
+    if "size" in orders:
+        record["description"] = "x" * orders["size"]
     result = [record] if request["method"].endswith(".query") else record
     print(json.dumps({"result": result, "id": request["id"]}), flush=True)
+while stays:
+    signal.pause()

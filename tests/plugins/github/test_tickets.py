@@ -526,7 +526,7 @@ def test_a_write_follows_no_redirect(
     http.post(ISSUES, status_code=status, headers=location)
     with pytest.raises(ProviderError, match="update owner and repo") as failed:
         tickets_of().create({"title": "Crash"}, call)
-    assert failed.value.code == "provider_error"
+    assert (failed.value.code, failed.value.outcome_unknown) == ("provider_error", False)
     assert http.call_count == 1
 
 
