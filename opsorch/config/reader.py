@@ -142,9 +142,9 @@ def read_environ(
         raise SettingsError(f"{env_file} cannot be read ({type(exc).__name__})") from exc
     # Left out, as dotenv does with them, one of them may be the token that closes the gateway.
     bad = [
-        str(binding.original.line)
+        str(_line_of(binding.original))
         for binding in dotenv.parser.parse_stream(io.StringIO(text))
-        if binding.error
+        if binding.error or (binding.key and binding.value is None)
     ]
     if bad:
         lines = f"line{'s' if len(bad) > 1 else ''} {', '.join(bad[:10])}"
@@ -152,6 +152,12 @@ def read_environ(
     found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
     filled = {name: value for name, value in found.items() if value is not None}
     return {**filled, **environ}
+
+
+def _line_of(original: dotenv.parser.Original) -> int:
+    """Return the line of what dotenv read; it counts from the blank lines before it."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:

@@ -205,7 +205,7 @@ def test_variables_that_nobody_reads_are_named() -> None:
 def test_a_real_variable_wins_over_the_file_which_is_taken_as_it_stands(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(
-        'OPSORCH_PORT=1\nOPSORCH_WORKERS=5\nEMPTY\nOPSORCH_LOG_CONFIG=\'{"a":"${HOME}"}\'\n'
+        'OPSORCH_PORT=1\nOPSORCH_WORKERS=5\nEMPTY=\nOPSORCH_LOG_CONFIG=\'{"a":"${HOME}"}\'\n'
     )
     environ = read_environ({"OPSORCH_PORT": "2"}, file)
     assert (environ["OPSORCH_PORT"], environ["OPSORCH_WORKERS"]) == ("2", "5")
@@ -225,7 +225,8 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     ("text", "lines"),
     [
         ("A=1\nOPSORCH_BEARER_TOKEN='s3cret\nB=2\n", "line 2 must"),
-        ("not an assignment\nA=1\n=2\n", "lines 1, 3 must"),
+        ("not an assignment\nA=1\n\n=2\n", "lines 1, 4 must"),
+        ("A=1\n\nOPSORCH_BEARER_TOKEN\nexport B # b\n", "lines 3, 4 must"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_a_fault(tmp_path: Path, text: str, lines: str) -> None:
