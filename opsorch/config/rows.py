@@ -46,9 +46,11 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     """Take a whole number of the range."""
 
     def parse(value: str) -> int:
-        if not re.fullmatch(r"-?\d{1,15}", value.strip()) or not low <= int(value) <= high:
+        # strip() takes off what int() does not: the separators from 1C to 1F.
+        number = value.strip()
+        if not re.fullmatch(r"-?\d{1,15}", number) or not low <= int(number) <= high:
             raise Unfit(f"must be a whole number from {low} to {high}")
-        return int(value)
+        return int(number)
 
     return parse
 
@@ -57,12 +59,10 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     """Take seconds of the range, fractions allowed."""
 
     def parse(value: str) -> float:
-        if (
-            not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip())
-            or not low <= float(value) <= high
-        ):
+        number = value.strip()
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number) or not low <= float(number) <= high:
             raise Unfit(f"must be seconds from {low:g} to {high:g}, such as 30 or 2.5")
-        return float(value)
+        return float(number)
 
     return parse
 

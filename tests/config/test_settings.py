@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from opsorch.capabilities import CAPABILITIES
@@ -299,6 +299,7 @@ odd_values = st.text(st.characters(exclude_categories=()), max_size=30) | st.sam
 
 
 @given(st.dictionaries(st.sampled_from(sorted(known_variables())), odd_values, max_size=8))
+@example({"OPSORCH_WORKERS": "3\x1f", "OPSORCH_PLUGIN_TIMEOUT": "3\x1f"})
 @settings(deadline=None, max_examples=300)
 def test_whatever_is_set_is_read_or_is_a_fault(environ: dict[str, str]) -> None:
     """Anything else would end the master at SIGHUP, with all that it serves."""
