@@ -21,6 +21,7 @@ from opsorch.config.rows import (
     PLUGIN_SETTINGS,
     SETTINGS,
     Unfit,
+    secret,
 )
 from opsorch.observability.redact import Secret
 
@@ -242,14 +243,17 @@ class _Reader:
             self._faults.append("OPSORCH_BEARER_TOKEN and OPSORCH_BEARER_TOKEN_FILE are both set")
             return token
         try:
-            read = Path(file).read_text(encoding="utf-8-sig").strip()
+            read = secret(Path(file).read_text(encoding="utf-8-sig"))
+        except Unfit as unfit:
+            self._faults.append(f"what OPSORCH_BEARER_TOKEN_FILE names {unfit}")
+            return None
         except (OSError, ValueError):
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE cannot be read")
             return None
         if not read:
             # An empty file would silently open the gateway to everybody.
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE is empty")
-        return Secret(read)
+        return read
 
     def _check_tls(self, cert: str, key: str) -> None:
         if bool(cert) != bool(key):

@@ -37,9 +37,17 @@ def json_text(value: str) -> str:
     return value.strip()
 
 
+def provider_name(value: str) -> str:
+    """Take a name of a provider, trimmed, in any letter case."""
+    return text(value).lower()
+
+
 def secret(value: str) -> Secret:
-    """Take a secret, trimmed."""
-    return Secret(value.strip())
+    """Take a secret that a header can carry, trimmed."""
+    found = value.strip()
+    if re.search(r"[\x00-\x08\n-\x1f\x7f]", found):
+        raise Unfit("must be one line without control characters")
+    return Secret(found)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -361,9 +369,10 @@ CAPABILITY_SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "OPSORCH_<CAP>_PROVIDER",
         "provider",
-        text,
+        provider_name,
         "",
-        "Name of an adapter that runs inside the gateway; OPSORCH_<CAP>_PLUGIN wins.",
+        "Name of an adapter that runs inside the gateway, in any letter case; OPSORCH_<CAP>_PLUGIN"
+        " wins.",
         "Capabilities",
     ),
     Setting(

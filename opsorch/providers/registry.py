@@ -36,7 +36,9 @@ _ALIASES: Final = "opsorch.provider_aliases"
 def adapters(capability: str) -> Mapping[str, importlib.metadata.EntryPoint]:
     """Return the installed adapters of a capability by name, sorted, aliases left out."""
     found = importlib.metadata.entry_points(group=f"{_GROUP}{capability}")
-    return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+    # Names of providers are read in lower case.
+    by_name = {point.name.lower(): point for point in found}
+    return {name: by_name[name] for name in sorted(by_name)}
 
 
 @functools.cache

@@ -91,6 +91,8 @@ def test_all_faults_come_at_once_by_name_and_without_values(tmp_path: Path) -> N
         ({"OPSORCH_TLS_CERT_FILE": "/dev/null"}, "need each other"),
         ({"OPSORCH_BEARER_TOKEN": "a", "OPSORCH_BEARER_TOKEN_FILE": "/dev/null"}, "both set"),
         ({"OPSORCH_BEARER_TOKEN_FILE": "/nowhere"}, "cannot be read"),
+        ({"OPSORCH_BEARER_TOKEN": "a\nb"}, "OPSORCH_BEARER_TOKEN must be one line"),
+        ({"OPSORCH_BEARER_TOKEN": "a\x7fb"}, "must be one line without control characters"),
         ({"OPSORCH_PORT": "70000"}, "whole number from 0 to 65535"),
         ({"OPSORCH_ADDR": ":\u00b2"}, "must be host:port"),
         ({"OPSORCH_ADDR": ":" + "1" * 5000}, "must be host:port"),
@@ -134,6 +136,14 @@ def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path, mark: by
     assert settings.bearer_token is not None
     assert settings.bearer_token.reveal() == "s3cret-token"
     assert "s3cret" not in repr(settings)
+
+
+def test_a_token_of_two_lines_cannot_be_sent_in_a_header(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret\ntoken\n")
+    with pytest.raises(SettingsError, match="OPSORCH_BEARER_TOKEN_FILE names must be") as caught:
+        Settings.from_env({"OPSORCH_BEARER_TOKEN_FILE": str(file)})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_configurations_and_the_environment_never_print() -> None:

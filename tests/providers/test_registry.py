@@ -150,6 +150,12 @@ def test_aliases_are_found_and_not_listed() -> None:
     assert adapter_named("team", "elastic") is None
 
 
+def test_a_providers_name_is_taken_in_any_letter_case(supervisor: Supervisor, told: Told) -> None:
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER=" Demo ")
+    assert isinstance(registry["team"].provider, InProcessProvider)
+    assert registry["team"].provider.label == "demo"
+
+
 @pytest.mark.parametrize("kind", ["PLUGIN", "PROVIDER"])
 def test_a_bundled_adapter_answers_both_ways(
     supervisor: Supervisor, told: Told, tmp_path: Path, kind: str
