@@ -30,6 +30,8 @@ log = logging.getLogger("opsorch.providers")
 BUNDLED: Final = "bundled:"
 _GROUP: Final = "opsorch.providers."
 _ALIASES: Final = "opsorch.provider_aliases"
+# Configuration field of the adapters that keep data.
+_FOLDER: Final = "dataDir"
 
 
 @functools.cache
@@ -122,7 +124,7 @@ class Registry:
         if own.fault:
             return Unavailable(label, InvalidConfig(f"{own.fault}."))
         if not own.plugin:
-            return _in_process(own)
+            return _in_process(self._settings, own)
         command = _command_of(own)
         if command is None:
             return Unavailable(label, _no_such_bundle(own))
@@ -184,11 +186,17 @@ def _missing(own: CapabilitySettings) -> ProviderMissing:
     )
 
 
-def _in_process(own: CapabilitySettings) -> Provider:
+def _in_process(settings: Settings, own: CapabilitySettings) -> Provider:
     try:
-        return InProcessProvider(own.provider, _adapter_of(own), own.config)
+        adapter = _adapter_of(own)
     except InvalidConfig as fault:
         return Unavailable(own.provider, fault)
+    # A plugin finds the folder in its environment; the gateway's own does not hold what .env says.
+    wants_folder = any(
+        field.name == _FOLDER and field.given(own.config) is None for field in adapter.config.fields
+    )
+    folder = {_FOLDER: str(settings.data_dir)} if wants_folder else {}
+    return InProcessProvider(own.provider, adapter, {**own.config, **folder})
 
 
 def _adapter_of(own: CapabilitySettings) -> type[AdapterClass]:

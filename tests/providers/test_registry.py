@@ -162,11 +162,11 @@ def test_a_bundled_adapter_answers_both_ways(
 ) -> None:
     value = {"PLUGIN": "bundled:mock", "PROVIDER": "mock"}[kind]
     environ = {f"OPSORCH_TEAM_{kind}": value, "OPSORCH_DATA_DIR": str(tmp_path)}
-    environ["OPSORCH_TEAM_CONFIG"] = json.dumps({"dataDir": str(tmp_path)})
     registry = registry_of(supervisor, told, **environ)
     assert called(registry, "team", "team.get", {"id": "engineering"})["id"] == "engineering"
     assert registry["team"].provider.label == value
     assert registry["team"].provider.health()["ready"] is True
+    assert (tmp_path / "demo.db").exists(), "its data are in the folder of the settings"
     registry["team"].provider.drain()
     from opsorch_plugins.demo.state import forget_states
 
