@@ -423,6 +423,42 @@ def test_what_hinders_a_capability_is_told_without_starting_it(
     assert bool(told) is bool(words)
 
 
+@pytest.mark.parametrize("kind", ["PLUGIN", "PROVIDER"])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null", "/dev/null/below"])
+def test_an_adapter_that_cannot_keep_its_data_is_hindered(
+    supervisor: Supervisor, told: Told, tmp_path: Path, kind: str, folder: str
+) -> None:
+    """Until it can: it is asked anew, and nothing is made where it is asked."""
+    value = {"PLUGIN": "bundled:mock", "PROVIDER": "demo"}[kind]
+    hindered = {f"OPSORCH_TEAM_{kind}": value, "OPSORCH_DATA_DIR": folder}
+    assert "OPSORCH_DATA_DIR" in fault_of(Settings.from_env(hindered), "team")
+    health = registry_of(supervisor, told, **hindered)["team"].health()
+    assert health["ready"] is False
+    assert "cannot be written" in health["reason"]
+    file = tmp_path / "file"
+    file.touch()
+    well = {**hindered, "OPSORCH_DATA_DIR": str(file)}
+    slot = registry_of(supervisor, told, **well)["team"]
+    assert slot.health()["ready"] is False
+    file.unlink()
+    assert slot.health()["ready"] is True
+    assert fault_of(Settings.from_env(well), "team") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_that_fails_is_no_hindrance(
+    supervisor: Supervisor,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = Broken("demo", "acme:hindrance", "opsorch.provider_hindrances")
+    monkeypatch.setattr(registry_module, "_hindrances", lambda: {"demo": broken})
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER="demo")
+    assert registry["team"].health()["ready"] is True
+    assert "acme:hindrance failed" in caplog.text
+
+
 def test_it_gets_the_context_and_a_shorter_deadline() -> None:
     request_id, actor, remaining = acme_call("context", 10.0)
     assert (request_id, actor) == ("r1", "kim")
