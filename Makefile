@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" setup.cfg --extra build
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve install test live faults check format lint types imports coverage bench soak \
+.PHONY: help run serve install test live faults fuzz check format lint types imports coverage bench soak \
 	generate lock clean live-deps
 
 help: ## Show this list
@@ -45,6 +45,9 @@ test: $(VENV)/dev ## Run the tests that need nothing but this project
 
 faults: $(VENV)/dev ## Attack the supervisor with real processes
 	$(BIN)/python -m pytest tests/faults
+
+fuzz: $(VENV)/dev ## Try the properties with new examples
+	$(BIN)/python -m pytest --hypothesis-profile=fresh -m hypothesis
 
 live-deps:
 	deploy/live-deps.sh

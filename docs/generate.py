@@ -5,7 +5,9 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
+from marshmallow import fields, validate
 from vocabularies import Words, vocabularies
 
 from opsorch.capabilities import CAPABILITIES
@@ -152,7 +154,8 @@ def events_page() -> str:
         "",
         MADE,
         "",
-        "Every line on stderr has `timestamp`, `level` and `event`. The audit log stands among "
+        "Every line on stderr has `timestamp`, `level` and `event`; what is told while a request "
+        "is served, its `request_id`. The audit log stands among "
         "them with `logger: opsorch.audit` (docs/operating.md). Lines of gunicorn have its text "
         "as their event.",
         "",
@@ -172,7 +175,8 @@ def capabilities_page() -> str:
         MADE,
         "Each row is an operation: its route, the RPC method that a plugin answers, what is sent "
         "and what comes back. Reads may be tried a second time after a plugin died; writes are "
-        "sent once. `*` marks what is always present in a result.",
+        "sent once. `*` marks what is always present in a result; what a request must hold is "
+        "called required, and must not be blank.",
     ]
     for capability in CAPABILITIES.values():
         parts += [f"## {capability.name}", capability.summary, operations_table(capability)]
@@ -182,20 +186,21 @@ def capabilities_page() -> str:
 
 def operations_table(capability: Capability) -> str:
     lines = [
-        "| request | RPC method | body | result | status | kind |",
+        "| request | RPC method | body or query | result | status | kind |",
         "|---|---|---|---|---|---|",
     ]
     for row in capability.operations:
         lines.append(
-            f"| {row.verb} {row.path} | `{row.method}` | {body_of(row)} | {result_of(row)} |"
+            f"| {row.verb} {row.path} | `{row.method}` | {input_of(row)} | {result_of(row)} |"
             f" {row.status} | {row.kind.value} |"
         )
     return "\n".join(lines)
 
 
-def body_of(row: Operation) -> str:
-    shape = row.body or row.query
-    return shape.__name__ if shape else "-"
+def input_of(row: Operation) -> str:
+    if row.query is not None:
+        return f"`?{'&'.join(f'{name}=' for name in f.declared(row.query))}`"
+    return row.body.__name__ if row.body else "-"
 
 
 def result_of(row: Operation) -> str:
@@ -208,7 +213,7 @@ def result_of(row: Operation) -> str:
 def shapes_of(capability: Capability) -> list[f.Schema]:
     found: dict[str, f.Schema] = {}
     for row in capability.operations:
-        for shape in (row.body, row.query, row.result.shape):
+        for shape in (row.body, row.result.shape):
             if shape is not None:
                 collect(shape, found)
     return list(found.values())
@@ -226,12 +231,18 @@ def collect(shape: f.Schema, found: dict[str, f.Schema]) -> None:
 def shape_line(shape: f.Schema) -> str:
     members = [
         f"`{name}`{'*' if field.always else ''} {kind_of(field)}"
+        f"{' (required)' if field.required else ''}"
         for name, field in f.declared(shape).items()
+        if not field.metadata.get("dropped")
     ]
-    return f"**{shape.__name__}**: {', '.join(members) or 'nothing'}."
+    more = f" {shape.__doc__}" if shape.__doc__ else ""
+    return f"**{shape.__name__}**: {', '.join(members)}.{more}"
 
 
-def kind_of(field: object) -> str:
+def kind_of(field: fields.Field[Any]) -> str:
+    for rule in field.validators:
+        if isinstance(rule, validate.OneOf):
+            return "/".join(rule.choices)
     match field:
         case f.One():
             return field.nested_shape.__name__

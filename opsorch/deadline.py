@@ -24,6 +24,10 @@ class Deadline:
         """Tell the seconds that are left; never negative."""
         return max(0.0, self.at - self.clock())
 
+    def elapsed(self) -> float:
+        """Tell the seconds since it was set, those past the instant included."""
+        return max(0.0, self.timeout_s - (self.at - self.clock()))
+
     @property
     def expired(self) -> bool:
         """Tell whether the instant has passed."""

@@ -15,11 +15,12 @@ OpsOrchError
 ├── NotReady                     not_ready
 ├── ProviderMissing              <capability>_provider_missing
 ├── SecretProviderMissing        secret_provider_missing
-├── ProviderError                provider_error, or the code that a plugin chose
+├── ProviderError                provider_error
 │   ├── AuthFailed               auth_failed
 │   ├── InvalidConfig            invalid_config
 │   ├── UpstreamUnreachable      upstream_unreachable
-│   └── UpstreamTimeout          upstream_timeout
+│   ├── UpstreamTimeout          upstream_timeout
+│   └── ReportedError            provider_error, or the code that a plugin chose
 ├── PluginFailure                the plugin process failed, not its upstream
 │   ├── PluginCrashed            plugin_crashed
 │   ├── PluginNotFound           plugin_not_found

@@ -4,14 +4,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.processes import children, command
 
 SETTLE_S = 10.0
+
+# The same examples in every run; `make fuzz` looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fresh", deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,3 +55,18 @@ def nothing_left() -> Iterator[None]:
     while (left := children() - before) and time.monotonic() < until:
         settled.wait(0.02)
     assert not left, f"child processes left: {[(pid, command(pid)) for pid in left]}"
+
+
+def in_a_fork(work: Callable[[], None]) -> int:
+    """Run work in a forked process; returns its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

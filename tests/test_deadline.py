@@ -24,6 +24,17 @@ def test_what_remains_is_never_negative() -> None:
     assert (deadline.remaining(), deadline.expired) == (0.0, True)
 
 
+def test_what_has_elapsed_goes_on_past_the_instant() -> None:
+    """And counts from when the deadline was set."""
+    clock = Clock()
+    deadline = Deadline.after(5, clock)
+    assert deadline.elapsed() == 0.0
+    clock.now = 103.0
+    assert (deadline.elapsed(), deadline.within(1).elapsed()) == (3.0, 0.0)
+    clock.now = 200.0
+    assert deadline.elapsed() == 100.0
+
+
 def test_the_sooner_of_two_rules() -> None:
     """Shortening never stretches, and counts from now."""
     clock = Clock()

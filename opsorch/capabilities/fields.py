@@ -4,6 +4,7 @@ One declaration serves both: a Shape is a marshmallow schema, and ``results.py``
 type of a result from the same fields.
 """
 
+import datetime
 import functools
 import itertools
 import re
@@ -39,6 +40,16 @@ _is_time = re.compile(TIME_PATTERN, re.ASCII).fullmatch
 _UNKNOWN: Final = "unknown field"
 
 Schema: TypeAlias = type[marshmallow.Schema]
+
+
+def utc_now(timespec: str = "microseconds") -> str:
+    """Return the present time, as requests and results hold it.
+
+    Args:
+        timespec: How exactly; a word of ``datetime.isoformat``.
+    """
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    return f"{now.isoformat(timespec=timespec)}Z"
 
 
 class Shape(marshmallow.Schema):

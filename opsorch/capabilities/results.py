@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from marshmallow import fields as ma
@@ -20,13 +20,10 @@ from marshmallow import fields as ma
 from opsorch.capabilities import fields as f
 from opsorch.errors import ProviderError
 
-ArityName = Literal["many", "one", "ignored"]
-
 _is_null = re.compile(rb"\s*+(null\s*+)?").fullmatch
 _is_utc_time = re.compile(f.UTC_TIME_PATTERN, re.ASCII).fullmatch
 _zoned = re.compile(r"(.{19})(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII).fullmatch
 _encoder = msgspec.json.Encoder()
-_EMPTY_BAG: Final = b"{}"
 
 
 @dataclass(frozen=True)

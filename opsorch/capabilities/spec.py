@@ -1,18 +1,16 @@
 """What a capability is: a row of operations. Everything else derives from these rows."""
 
 import dataclasses
-import datetime
 import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opsorch.capabilities.fields import Schema
+from opsorch.capabilities.fields import Schema, utc_now
 from opsorch.capabilities.results import Result
 
 Params = Mapping[str, str]
-Payload = dict[str, Any] | None
 Arrange = Callable[[Params, dict[str, Any]], dict[str, Any]]
 
 _PATH = re.compile(r"(/[a-z]+|/\{[A-Za-z]+\})+")
@@ -50,18 +48,13 @@ def params_and_input(params: Params, body: dict[str, Any]) -> dict[str, Any]:
 
 def params_and_entry(params: Params, body: dict[str, Any]) -> dict[str, Any]:
     """Send the body under ``entry`` and again under ``input``, which some released plugins read."""
-    entry = {**body, "at": body.get("at") or _utc_now()}
+    entry = {**body, "at": body.get("at") or utc_now()}
     return {**params, "entry": entry, "input": entry}
 
 
 def params_and_body(params: Params, body: dict[str, Any]) -> dict[str, Any]:
     """Send the path's parameters and the body's fields side by side."""
     return {**body, **params}
-
-
-def _utc_now() -> str:
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    return f"{now.isoformat(timespec='microseconds')}Z"
 
 
 @dataclass(frozen=True)

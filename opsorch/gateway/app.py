@@ -32,6 +32,8 @@ from opsorch.supervisor.supervisor import Supervisor
 # What a client may take to read its answer: these seconds, and its size at this rate.
 ANSWER_S: Final = 10.0
 ANSWER_BYTES_PER_S: Final = 64 * 1024
+# Of the message of an error, in the log.
+MESSAGE_CHARS: Final = 500
 
 
 def load_settings(folder: Path | None = None) -> Settings:
@@ -70,6 +72,7 @@ def create_app(settings: Settings | None = None, sink: logs.Sink | None = None) 
     app.before_request(_begin)
     app.after_request(_finish)
     app.after_request(gauges.after_request)
+    app.teardown_request(_forget)
     app.wsgi_app = RawPaths(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -93,7 +96,9 @@ def _add_routes(app: flask.Flask) -> None:
 def _begin() -> flask.Response | None:
     """Identify the request; answer OPTIONS; check the token."""
     request = flask.request
-    set_facts(facts_of(request.headers))
+    known = facts_of(request.headers)
+    set_facts(known)
+    logs.begin_request(known.request_id)
     if request.method == "OPTIONS":
         return flask.Response(status=200)
     check_token(request, gateway().settings.bearer_token)
@@ -111,9 +116,9 @@ def _finish(response: flask.Response) -> flask.Response:
     add_cors(response, request.headers.get("Origin"), gateway().settings.cors_origins)
     seconds = time.monotonic() - known.started_at
     gateway().metrics.request_finished(known.operation, response.status_code, seconds)
-    logs.emit(
+    logs.emit_at(
+        "warning" if response.status_code >= 500 else "info",
         "request.completed",
-        request_id=known.request_id,
         method=request.method,
         path=request.path[:300],
         status=response.status_code,
@@ -121,8 +126,13 @@ def _finish(response: flask.Response) -> flask.Response:
         capability=known.capability,
         operation=known.operation,
         code=known.code,
+        message=known.message[:MESSAGE_CHARS],
     )
     return response
+
+
+def _forget(_: BaseException | None) -> None:
+    logs.end_request()
 
 
 def _bound_reading(request: flask.Request, response: flask.Response) -> None:

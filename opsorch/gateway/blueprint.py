@@ -1,6 +1,5 @@
 """One blueprint a capability, one generic view for every operation."""
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -129,17 +128,15 @@ def _tell_unknown_outcome(operation: Operation, error: OpsOrchError) -> None:
         )
 
 
-def audit(here: Gateway, action: str, **more: str) -> None:
+def audit(here: Gateway, action: str) -> None:
     """Write the audit line of a call that succeeded."""
     known = facts()
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     here.audit.write(
         {
             "request_id": known.request_id,
             "actor_type": known.actor_type,
             "actor_id": known.actor_id,
-            "timestamp": now.replace("+00:00", "Z"),
+            "timestamp": fields.utc_now("milliseconds"),
             "action": action,
-            **more,
         }
     )

@@ -14,7 +14,6 @@ from opsorch.errors import (
     NotFound,
     OpsOrchError,
     PayloadTooLarge,
-    RateLimited,
     Unauthorized,
 )
 from opsorch.gateway.state import facts, json_answer
@@ -46,10 +45,11 @@ def answer_error(error: OpsOrchError, **more: Any) -> flask.Response:
         error: The error.
         more: Further keys of the body.
     """
-    facts().code = error.code
+    known = facts()
+    known.code, known.message = error.code, error.message
     response = json_answer(error_body(error, **more), error.status)
     retry_after_s = error.retry_after_s
-    if isinstance(error, RateLimited) or error.code == "rate_limited":
+    if error.code == "rate_limited":
         retry_after_s = 1.0 if retry_after_s is None else retry_after_s
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
@@ -87,7 +87,6 @@ def _answer_defect(defect: Exception) -> flask.Response:
         "request.failed",
         method=flask.request.method,
         path=flask.request.path,
-        request_id=facts().request_id,
         exc_info=defect,
     )
     return answer_error(InternalError(_told_in_log()))

@@ -1,5 +1,6 @@
 """Keeps the gauges of the pools fresh: after requests, at most a few times a second."""
 
+import os
 import threading
 from typing import Final
 
@@ -19,7 +20,8 @@ class Gauges:
     def __init__(self, here: Gateway) -> None:
         self._here = here
         self._lock = threading.Lock()
-        self._due = False
+        # Where a refresh is due: a fork has no timer of the process that it came from.
+        self._due_in = 0
 
     def after_request(self, response: flask.Response) -> flask.Response:
         """Note that something may have changed; the gauges follow a moment later."""
@@ -29,14 +31,14 @@ class Gauges:
     def _refresh_in(self, delay_s: float) -> None:
         """Refresh after a delay, unless that is due already: there is one timer at most."""
         with self._lock:
-            wanted, self._due = not self._due, True
+            wanted, self._due_in = self._due_in != os.getpid(), os.getpid()
         if wanted:
             self._here.supervisor.later(delay_s, self._refresh)
 
     def _refresh(self) -> None:
         """Set the gauges; on the keeper's thread."""
         with self._lock:
-            self._due = False
+            self._due_in = 0
         busy = False
         for name, slot in self._here.registry.slots.items():
             if isinstance(slot.provider, SupervisedProvider):

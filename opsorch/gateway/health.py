@@ -1,6 +1,5 @@
 """Health and the gateway's own metrics."""
 
-import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -43,11 +42,7 @@ def _told(slot: Slot) -> dict[str, Any]:
     if slot.configured:
         told["provider"] = _without_folder(slot.provider.label)
     if slot.last_error.code:
-        at = datetime.datetime.fromtimestamp(slot.last_error.at, datetime.UTC)
-        told["lastError"] = {
-            "code": slot.last_error.code,
-            "at": at.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
+        told["lastError"] = {"code": slot.last_error.code, "at": slot.last_error.at}
     return told
 
 

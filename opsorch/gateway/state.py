@@ -38,6 +38,7 @@ class RequestFacts:
         actor_id: Who calls, as claimed.
         operation: RPC method, or the name of the route; for logs and metrics.
         code: Code of the error that was answered, "" where it went well.
+        message: Its message.
     """
 
     request_id: str
@@ -47,6 +48,7 @@ class RequestFacts:
     capability: str = ""
     operation: str = "none"
     code: str = ""
+    message: str = ""
     started_at: float = field(default_factory=time.monotonic)
 
 

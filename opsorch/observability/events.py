@@ -59,8 +59,8 @@ EVENTS: Final[Mapping[str, Event]] = {
     ),
     "request.completed": Event(
         "info",
-        "One line a request.",
-        ("method", "path", "status", "duration_ms", "capability", "operation", "code"),
+        "One line a request; a warning from status 500 on.",
+        ("method", "path", "status", "duration_ms", "capability", "operation", "code", "message"),
     ),
     "request.refused": Event(
         "info", "The server itself answers what is no request it can read.", ("status", "reason")

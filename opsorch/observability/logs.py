@@ -193,7 +193,6 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: _SinkLogger(sink),
-        cache_logger_on_first_use=True,
     )
     handler = _SinkHandler(sink)
     handler.setFormatter(
@@ -210,10 +209,24 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
     logging.captureWarnings(True)
 
 
+def begin_request(request_id: str) -> None:
+    """Have every line that this thread logs carry the id, until ``end_request``."""
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def end_request() -> None:
+    """Forget the id of the request."""
+    structlog.contextvars.unbind_contextvars("request_id")
+
+
 def emit(event: str, /, **facts: object) -> None:
     """Log an event of the table, at its level. Never raises."""
-    row = EVENTS[event]
-    getattr(structlog.get_logger(), row.level)(event, **facts)
+    emit_at(EVENTS[event].level, event, **facts)
+
+
+def emit_at(level: str, event: str, /, **facts: object) -> None:
+    """Log an event of the table at a level that is not its usual one. Never raises."""
+    getattr(structlog.get_logger(), level)(event, **facts)
 
 
 class Audit:

@@ -1,13 +1,13 @@
 """What every provider offers to the gateway."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
+from opsorch.capabilities.fields import utc_now
 from opsorch.deadline import Deadline
 from opsorch.errors import STATUS_OF_CODE, OpsOrchError
 from opsorch.supervisor.spec import Emit
@@ -43,13 +43,13 @@ def telling(emit: Emit, capability: str, method: str, deadline: Deadline) -> Ite
         code = error.code if error.code in STATUS_OF_CODE else "other"
         raise
     finally:
-        seconds = deadline.timeout_s - deadline.remaining()
         emit(
             "call.finished",
             capability=capability,
             method=method,
             code=code,
-            seconds=round(seconds, 6),
+            # One inside the gateway may last longer than it should.
+            seconds=round(deadline.elapsed(), 6),
         )
 
 
@@ -124,11 +124,11 @@ class Unavailable:
 
 @dataclass(slots=True)
 class LastError:
-    """The last error of a provider: its code and when it was, in Unix seconds."""
+    """The last error of a provider: its code and when it was, in UTC."""
 
     code: str = ""
-    at: float = 0.0
+    at: str = ""
 
     def note(self, error: OpsOrchError) -> None:
         """Remember an error."""
-        self.code, self.at = error.code, time.time()
+        self.code, self.at = error.code, utc_now("seconds")

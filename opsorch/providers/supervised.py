@@ -52,7 +52,9 @@ class SupervisedProvider:
         request_id = str(next(self._ids))
         request = Request(method, request_id, self._frame(method, payload, context, request_id))
         deadline = context.deadline
-        attempts = _Attempts(self, request, repeatable=repeatable)
+        attempts = _Attempts(
+            self.pool, self._capability, self._emit, request, repeatable=repeatable
+        )
         with self.pool.checkout(deadline) as lease:
             while True:
                 try:
@@ -101,8 +103,12 @@ class SupervisedProvider:
 class _Attempts:
     """Counts what one call has cost, and decides whether it may go on."""
 
-    def __init__(self, provider: SupervisedProvider, request: Request, *, repeatable: bool) -> None:
-        self._provider = provider
+    def __init__(
+        self, pool: Pool, capability: str, emit: Emit, request: Request, *, repeatable: bool
+    ) -> None:
+        self._pool = pool
+        self._capability = capability
+        self._emit = emit
         self._request = request
         self._repeatable = repeatable
         self._started = 0
@@ -117,13 +123,13 @@ class _Attempts:
             PluginStartFailed: It dies before it takes its first request.
             RpcTimeout: The time is over.
         """
-        provider, starts = self._provider, self._provider.pool.starts
+        starts = self._pool.starts
         self._started += lease.fresh
         self._sent += death.sent
         self._unsent_on_fresh += lease.fresh and not death.sent
-        provider._emit(
+        self._emit(
             "process.died",
-            capability=provider._capability,
+            capability=self._capability,
             method=self._request.method,
             pid=lease.process.pid,
             status=death.how,
@@ -139,9 +145,9 @@ class _Attempts:
             raise starts.failed(f"it ended at once, {death.how}", death.stderr) from death
         if self._started >= MOST_STARTS:
             raise self._crashed(death) from death
-        provider._emit(
+        self._emit(
             "call.retried",
-            capability=provider._capability,
+            capability=self._capability,
             method=self._request.method,
             sent=death.sent,
         )
@@ -152,7 +158,7 @@ class _Attempts:
         unknown = sent and not self._repeatable
         lost = f" The upstream may have acted all the same: {ADVICE}." if unknown else ""
         return PluginCrashed(
-            f"The plugin of {self._provider._capability!r} ended ({death.how}) while it worked on"
+            f"The plugin of {self._capability!r} ended ({death.how}) while it worked on"
             f" {self._request.method}.{lost}{said}",
             sent=sent,
         )

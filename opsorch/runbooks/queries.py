@@ -10,7 +10,7 @@ from opsorch.errors import NotFound
 from opsorch.runbooks.plans import Plan
 from opsorch.runbooks.requests import RunQuery
 from opsorch.runbooks.results import run_result
-from opsorch.runbooks.tables import events, runs, steps
+from opsorch.runbooks.tables import runs, steps
 
 Json = dict[str, Any]
 # Makes the url of an object from its id; "" where it has none.
@@ -47,12 +47,6 @@ def find_runs(connection: Connection, wanted: RunQuery, url_of: UrlOf = no_url) 
     rows = connection.execute(statement).all()
     found = _steps_of(connection, [row.id for row in rows])
     return [run_result(row, found.get(row.id, []), url=url_of(row.id)) for row in rows]
-
-
-def history(connection: Connection, run_id: str) -> list[Row[Any]]:
-    """Return the events of a run in the order in which they happened."""
-    ordered = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
-    return list(connection.execute(ordered))
 
 
 def _conditions(wanted: RunQuery) -> list[ColumnElement[bool]]:

@@ -83,6 +83,15 @@ class ReplyReader:
         """Tell whether anything but white space stands behind the reply."""
         return bool(self._buffer.strip(_BLANK))
 
+    @property
+    def is_half_a_reply(self) -> bool:
+        """Tell whether what is there, blanks aside, is a reply without its end."""
+        data = bytes(self._buffer).lstrip(_BLANK)
+        try:
+            return data.startswith(b"{") and _read(data) is None
+        except ReplyBroken:
+            return False
+
     def take(self, *, paused: bool = False) -> Envelope | None:
         """Return the reply, or None while it is not complete.
 
@@ -234,13 +243,18 @@ def _refuse(name: str) -> Any:
 _LAX: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
+def has_id(envelope: Envelope) -> bool:
+    """Tell whether a reply says which request it answers."""
+    return bool(envelope.id) and bytes(envelope.id) != b"null"
+
+
 def check_id(envelope: Envelope, expected: str) -> None:
     """Refuse a reply to another request; replies without an id are taken.
 
     Raises:
         ReplyBroken: The id is another one.
     """
-    if envelope.id and bytes(envelope.id) not in (b"null", msgspec.json.encode(expected)):
+    if has_id(envelope) and bytes(envelope.id) != msgspec.json.encode(expected):
         raise ReplyBroken("its reply carries the id of another request")
 
 

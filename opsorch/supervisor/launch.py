@@ -133,8 +133,7 @@ def _wrong_format(path: str) -> str:
 
 
 def _wrong_machine(head: bytes) -> str:
-    order = "little" if head[5:6] == b"\x01" else "big"
-    machine = int.from_bytes(head[18:20], "little" if order == "little" else "big")
+    machine = int.from_bytes(head[18:20], "little" if head[5:6] == b"\x01" else "big")
     own = _MACHINE_OF.get(os.uname().machine)
     if len(head) < 20:
         return "its ELF header is cut"

@@ -14,7 +14,7 @@ from opsorch.errors import ReplyBroken, RpcTimeout
 from opsorch.observability.redact import clean_text
 from opsorch.supervisor.backoff import Permit
 from opsorch.supervisor.child import Child
-from opsorch.supervisor.frames import Envelope, ReplyReader, check_id
+from opsorch.supervisor.frames import Envelope, ReplyReader, check_id, has_id
 from opsorch.supervisor.spec import Emit, PluginSpec
 from opsorch.supervisor.states import ProcessState, moved
 from opsorch.supervisor.stderr import StderrDrain
@@ -24,6 +24,12 @@ _CHUNK: Final = 256 * 1024
 _MOST_AT_ONCE: Final = 4 * 1024 * 1024
 # Lines of skipped text that a call logs one by one; the rest is told in one line at its end.
 _LINES_TOLD: Final = 20
+# The first bytes of a frame: nothing can come of them alone.
+_BEGIN_BYTES: Final = 1
+# How long to wait before looking again whether they were taken: a plugin that waits takes them at
+# once, and one that is busy is not worth more looks than this.
+_FIRST_LOOK_S: Final = 20e-6
+_LONGEST_LOOK_S: Final = 0.005
 # A reply without a newline is tried after a pause of this length, then twice, four times ... it.
 FIRST_PAUSE_S: Final = 0.005
 _BLANK: Final = b" \t\r\n"
@@ -66,6 +72,7 @@ class Process:
 
     Attributes:
         in_step: Every request that was written has had its whole reply, and nothing more.
+        names_replies: Its last reply carried the id of its request.
         permit: The breaker's leave to start it.
     """
 
@@ -84,6 +91,7 @@ class Process:
         self.call_limit = 0
         self._emit = emit
         self.in_step = True
+        self.names_replies = False
         self.stderr = StderrDrain(child.stderr, spec.redact, self._log_line)
         self._poller = select.poll()
         self._poller.register(child.stdout, select.POLLIN)
@@ -132,7 +140,9 @@ class Process:
                 sent=False,
             )
         self.called_at = time.monotonic()
-        exchange = _Exchange(self, request.frame(deadline), deadline)
+        # A leftover reply without an id looks like the next one; one with an id gives itself away.
+        wary = self.calls > 0 and not self.names_replies
+        exchange = _Exchange(self, request.frame(deadline), deadline, wary=wary)
         self.in_step = False
         try:
             envelope = exchange.run()
@@ -146,6 +156,7 @@ class Process:
                 sent=True,
             ) from exc
         self.calls += 1
+        self.names_replies = has_id(envelope)
         self.in_step = exchange.complete
         return envelope
 
@@ -191,7 +202,7 @@ class Process:
             how = str(self.child.status)
         return ProcessDied(sent=sent(), how=how, stderr=self.stderr.last_lines())
 
-    def out_of_step(self, sent: Callable[[], bool]) -> ProcessDied:
+    def out_of_step(self) -> ProcessDied:
         """Make the error for a reply that came before the request was taken; kills the group.
 
         It is a leftover of an earlier call. Without an id, nothing else gives it away.
@@ -199,7 +210,7 @@ class Process:
         self._emit("stream.lost", capability=self.spec.label, pid=self.pid)
         self.child.kill()
         how = "wrote a reply that no request asked for"
-        return ProcessDied(sent=sent(), how=how, stderr=self.stderr.last_lines())
+        return ProcessDied(sent=False, how=how, stderr=self.stderr.last_lines())
 
     def _log_line(self, line: str, dropped: int) -> None:
         self._emit(
@@ -221,14 +232,20 @@ class _OutOfTime(Exception):
 
 
 class _Exchange:
-    """One request on its way out and its reply on its way in, both at once."""
+    """One request on its way out and its reply on its way in, both at once.
 
-    def __init__(self, process: Process, frame: bytes, deadline: Deadline) -> None:
+    A wary one keeps the request back until the plugin has taken its first byte. A plugin that does
+    one thing after the other has then written whatever it still had to write: it is seen, and is no
+    reply, before the plugin has the request.
+    """
+
+    def __init__(self, process: Process, frame: bytes, deadline: Deadline, *, wary: bool) -> None:
         self._process = process
         self._child = process.child
         self._poller = process._poller
         self._deadline = deadline
-        self._left = memoryview(frame)
+        cut = _BEGIN_BYTES if wary else len(frame)
+        self._left, self._kept_back = memoryview(frame)[:cut], memoryview(frame)[cut:]
         self._size = len(frame)
         self._reader = ReplyReader(process.spec.max_reply_bytes, self._skip)
         self._skipped = 0
@@ -239,14 +256,18 @@ class _Exchange:
     @property
     def complete(self) -> bool:
         """Tell whether the request was taken whole and nothing stands behind the reply."""
+        if self._left or self._kept_back:
+            return False
         # Some decoders leave the newline for later.
-        return not (self._left or self._child.unread_bytes() > 1 or self._reader.has_rest)
+        return not (self._child.unread_bytes() > 1 or self._reader.has_rest)
 
     def run(self) -> Envelope:
         """Exchange; see Process.call."""
         try:
             self._write()
             while True:
+                if self._kept_back and not self._left:
+                    self._write_rest()
                 envelope = self._turn()
                 if envelope is not None:
                     return envelope
@@ -260,6 +281,27 @@ class _Exchange:
         self._last_skipped = line
         if self._skipped <= _LINES_TOLD:
             self._process.skipped(line)
+
+    def _write_rest(self) -> None:
+        """Wait until the first byte of the request is taken, look for leftovers, write the rest."""
+        pause_s = _FIRST_LOOK_S
+        while True:
+            # Asked first: what it wrote before it took the last of it is there to be seen then.
+            taken = not self._child.unread_bytes()
+            if self._poller.poll(0):
+                open_still = self._read()
+                # Half a reply may be one that was begun at the first byte of the request.
+                if self._reader.has_rest and not (taken and self._reader.is_half_a_reply):
+                    raise self._process.out_of_step()
+                if not open_still or self._child.ended():
+                    raise self._process.died(self._sent)
+            if taken:
+                break
+            self._leave_if_late()
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_LOOK_S)
+        self._left, self._kept_back = self._kept_back, self._kept_back[:0]
+        self._write()
 
     def _turn(self) -> Envelope | None:
         events = self._wait()
@@ -282,18 +324,23 @@ class _Exchange:
     def _look(self, *, paused: bool) -> Envelope | None:
         envelope = self._reader.take(paused=paused)
         if envelope is not None and not self._sent():
-            raise self._process.out_of_step(self._sent)
+            raise self._process.out_of_step()
         return envelope
 
     def _wait(self) -> list[tuple[int, int]]:
         """Wait for an event; [] after a pause in which a reply without newline may be tried."""
+        remaining_s = self._leave_if_late()
+        wait_s = min(remaining_s, self._pause_s) if self._reader.looks_whole else remaining_s
+        return self._poller.poll(math.ceil(wait_s * 1000))
+
+    def _leave_if_late(self) -> float:
+        """Return the seconds that are left; kill the process where none are."""
         remaining_s = self._deadline.remaining()
         if remaining_s <= 0:
             # First of all, so that it cannot take the request after it was asked whether it has.
             self._child.kill(_DEATH_WAIT_S)
             raise _OutOfTime(sent=self._sent())
-        wait_s = min(remaining_s, self._pause_s) if self._reader.looks_whole else remaining_s
-        return self._poller.poll(math.ceil(wait_s * 1000))
+        return remaining_s
 
     def _write(self) -> None:
         while self._left:
@@ -332,6 +379,8 @@ class _Exchange:
         return True
 
     def _sent(self) -> bool:
-        """Tell whether the process took at least one byte of the request."""
+        """Tell whether the process took a byte of the request, and not the first one alone."""
+        if self._kept_back:
+            return False
         written = self._size - len(self._left)
         return written > self._child.unread_bytes()

@@ -17,9 +17,10 @@ class ProcessState(enum.StrEnum):
 _S = ProcessState
 
 NEXT: Mapping[ProcessState, frozenset[ProcessState]] = {
-    _S.STARTING: frozenset({_S.IDLE, _S.BUSY, _S.DRAINING, _S.GONE}),
-    _S.IDLE: frozenset({_S.BUSY, _S.DRAINING, _S.GONE}),
-    _S.BUSY: frozenset({_S.IDLE, _S.DRAINING, _S.GONE}),
+    # Whoever had it started has it first, if only to put it among the idle ones.
+    _S.STARTING: frozenset({_S.BUSY}),
+    _S.IDLE: frozenset({_S.BUSY, _S.DRAINING}),
+    _S.BUSY: frozenset({_S.IDLE, _S.DRAINING}),
     _S.DRAINING: frozenset({_S.GONE}),
     _S.GONE: frozenset(),
 }

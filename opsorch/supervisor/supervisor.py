@@ -27,15 +27,15 @@ class Supervisor:
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._lock = threading.Lock()
         self._pools: set[Pool] = set()
-        self._ended: set[str] = set()
-        self._looking = False
-        self._swept = False
         self._begin()
         _ALIVE.add(self)
 
     def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._ended: set[str] = set()
+        self._looking = False
+        self._swept = False
         self._owner = owner_mark()
         self._spawner = Spawner(self._owner)
         self._keeper = Keeper(self._on_defect)
@@ -109,7 +109,6 @@ class Supervisor:
     def begin_again(self) -> None:
         """Start over in a forked process, which has neither the threads nor the children."""
         self._keeper.abandon()
-        self._lock = threading.Lock()
         self._begin()
         for pool in self._pools:
             pool.begin_again(self._spawner, self._keeper)

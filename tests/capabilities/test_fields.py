@@ -1,5 +1,7 @@
 """Requests: unknown keys, nulls, letter case, types, times, bounds."""
 
+import datetime
+import re
 from decimal import Decimal
 
 import pytest
@@ -127,6 +129,14 @@ def test_all_misfits_come_at_once() -> None:
 )
 def test_times_pass_as_sent(time: str) -> None:
     assert f.load(LogQuery, {"start": time})["start"] == time
+
+
+@pytest.mark.parametrize("timespec", ["microseconds", "milliseconds", "seconds"])
+def test_the_present_time_is_one_of_the_contract(timespec: str) -> None:
+    now = f.utc_now(timespec)
+    assert re.fullmatch(f.UTC_TIME_PATTERN, now)
+    since = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(now)
+    assert datetime.timedelta(0) <= since < datetime.timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

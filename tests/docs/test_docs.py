@@ -1,10 +1,14 @@
 """The documentation: generated files are fresh, everything is documented, links lead somewhere."""
 
+import ast
+import functools
 import pathlib
 import re
 
 import pytest
 
+from opsorch.capabilities import operations
+from opsorch.capabilities.fields import declared
 from opsorch.errors import STATUS_OF_CODE
 from opsorch.observability.events import EVENTS
 from tests.docs.support import generated_files
@@ -27,17 +31,64 @@ def test_every_error_code_is_documented_with_its_status(code: str) -> None:
     assert any(f"| {STATUS_OF_CODE[code]} |" in row for row in rows)
 
 
-def emitted() -> set[str]:
-    """Every event that the code emits."""
-    found: set[str] = set()
+@functools.cache
+def emitted() -> list[tuple[str, set[str]]]:
+    """Every event that the code emits, and its facts, a traceback aside; one for each place."""
+    found = []
     for path in (ROOT / "opsorch").rglob("*.py"):
-        calls = re.findall(r"emit\(\s*\"([a-z_]+\.[a-z_]+)\"", path.read_text())
-        found |= set(calls)
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    ast.Name("emit" | "_emit") | ast.Attribute(_, "emit" | "_emit"),
+                    [ast.Constant(str(event))],
+                    keywords,
+                ) | ast.Call(ast.Attribute(_, "emit_at"), [_, ast.Constant(str(event))], keywords):
+                    facts = {str(keyword.arg) for keyword in keywords}
+                    found.append((event, facts - {"exc_info"}))
     return found
 
 
 def test_the_table_of_events_holds_what_is_emitted_and_nothing_else() -> None:
-    assert emitted() == set(EVENTS)
+    assert {event for event, _ in emitted()} == set(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_table_of_events_names_their_facts(event: str) -> None:
+    told = [facts for name, facts in emitted() if name == event]
+    assert told == [set(EVENTS[event].facts)] * len(told)
+
+
+SHAPES_OF_REQUESTS = {row.body.__name__: row.body for _, row in operations() if row.body}
+
+
+@pytest.mark.parametrize("name", SHAPES_OF_REQUESTS)
+def test_the_page_of_capabilities_tells_what_a_request_must_hold(name: str) -> None:
+    [line] = set(re.findall(rf"^\*\*{name}\*\*: .*", capabilities_page(), re.MULTILINE))
+    fields = declared(SHAPES_OF_REQUESTS[name])
+    required = {field for field, declaration in fields.items() if declaration.required}
+    assert set(re.findall(r"`(\w+)` text \(required\)", line)) == required
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "`type` header/section/divider",
+        "one of body and blocks must be there",
+        "| GET /metrics/describe | `metric.describe` | `?service=&team=&environment=` |",
+        "| GET /services | `service.query` | - |",
+    ],
+)
+def test_the_page_of_capabilities_tells(words: str) -> None:
+    assert words in capabilities_page()
+
+
+def test_the_page_of_capabilities_leaves_out_what_nobody_reads() -> None:
+    assert declared(SHAPES_OF_REQUESTS["LogQuery"])["providers"].metadata["dropped"]
+    assert "providers" not in capabilities_page()
+
+
+def capabilities_page() -> str:
+    return generated_files()["docs/capabilities.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -372,9 +372,9 @@ def test_a_write_that_dies_is_sent_once_and_its_outcome_is_unknown(
         assert (read.status, read.json["code"]) == (502, "plugin_crashed")
         assert "outcome" not in read.json
         assert journal.read_text().count("alert.query") == 2
-        assert eventually(
-            lambda: told(gateway, "process.died", method="incident.create", sent=True)
-        )
+        sent = {"method": "incident.create", "sent": True}
+        request_id = answer.headers["X-Request-ID"]
+        eventually(lambda: told(gateway, "process.died", request_id=request_id, **sent))
         retried = metric(gateway, "opsorch_plugin_retries_total", capability="alert")
         assert retried == 1
         assert metric(gateway, "opsorch_plugin_retries_total", capability="incident") == 0

@@ -117,7 +117,9 @@ def test_text_before_a_reply_is_skipped(rig: Rig, text: bytes, apart: bool) -> N
     skipped = rig.events.named("stdout.skipped")
     assert skipped
     assert all(len(one["line"]) <= 201 and "s3cret" not in one["line"] for one in skipped)
-    assert rig.events.metric("opsorch_plugin_stdout_skipped_total") == len(skipped)
+    assert rig.events.metric("opsorch_plugin_stdout_skipped_total") == sum(
+        1 + line["dropped"] for line in skipped
+    )
     kept(rig, provider)
 
 
@@ -144,7 +146,9 @@ def test_too_much_text_before_a_reply_is_an_error(rig: Rig, line: bytes) -> None
     assert (error.status, error.code) == (502, "provider_error")
     assert "64 KiB of text" in error.message
     skipped = rig.events.named("stdout.skipped")
-    assert rig.events.metric("opsorch_plugin_stdout_skipped_total") == len(skipped)
+    assert rig.events.metric("opsorch_plugin_stdout_skipped_total") == sum(
+        1 + line["dropped"] for line in skipped
+    )
     replaced(rig, provider, "ReplyBroken")
 
 
@@ -180,6 +184,24 @@ def test_a_leftover_reply_reaches_no_other_caller(rig: Rig, repeatable: bool) ->
     rig.events.tell("stream.lost", "opsorch_plugin_streams_lost_total", 2)
     assert rig.events.metric("opsorch_plugin_starts_total") == 3
     assert len(children()) <= 3
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize("repeatable", [True, False], ids=["reads", "writes"])
+def test_callers_that_wait_for_one_process_get_no_leftover(rig: Rig, repeatable: bool) -> None:
+    """It comes when the next request is there already, and is followed by that one's reply."""
+    provider = rig.provider("answers_twice", pool_size=1, queue_timeout_s=60)
+
+    def call_often(caller: int) -> list[str]:
+        kinds = ["bad" if number % 20 == caller else "ok" for number in range(40)]
+        asked = [f"{kind}-{caller}-{number}" for number, kind in enumerate(kinds)]
+        return [mark for mark in asked if rig.call(provider, mark, repeatable=repeatable) != mark]
+
+    assert together(6, call_often) == [[]] * 6
+    lost = len(rig.events.named("stream.lost"))
+    assert lost
+    rig.events.tell("stream.lost", "opsorch_plugin_streams_lost_total", lost)
+    assert rig.call(provider, "ok")
 
 
 WHOLE = [

@@ -11,6 +11,7 @@ from opsorch.gateway.gauges import EVERY_S, IDLE_S, Gauges
 from opsorch.providers.supervised import SupervisedProvider
 from opsorch.supervisor.backoff import BreakerState
 from opsorch.supervisor.pool import Snapshot
+from tests.conftest import in_a_fork
 
 
 class Timers:
@@ -97,4 +98,20 @@ def test_a_request_during_a_refresh_starts_no_second_timer() -> None:
     timers.fire()
     timers.fire()
     assert len(answered) == 2
+    assert len(timers.due) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_due_in_one_process_is_not_due_in_its_fork() -> None:
+    """Which has none of its timers."""
+    gauges, timers, _ = gauges_of((0, 0))
+    gauges.after_request(flask.Response())
+
+    def work() -> None:
+        timers.due.clear()
+        gauges.after_request(flask.Response())
+        gauges.after_request(flask.Response())
+        assert timers.fire() == EVERY_S
+
+    assert in_a_fork(work) == 0
     assert len(timers.due) == 1

@@ -11,12 +11,14 @@ from opsorch.errors import (
     Conflict,
     PluginBusy,
     PluginCrashed,
+    ProviderError,
     RateLimited,
     ReportedError,
     RpcTimeout,
 )
 from opsorch.gateway.app import load_settings
 from opsorch.gateway.bodies import MAX_DROPPED_BYTES
+from opsorch.observability import logs
 from opsorch.plugin.outcome import MAYBE
 from tests.gateway.support import Canned, Here, an_app
 
@@ -449,6 +451,32 @@ def test_one_line_a_request_is_logged(here: Here) -> None:
         "incident.query",
         "r",
     )
+    assert (line["level"], line["message"]) == ("info", "c")
+
+
+def test_what_went_well_has_an_empty_message_in_the_log(here: Here) -> None:
+    here.put("incident", Canned(b"[]"))
+    here.client.post("/incidents/query")
+    [line] = here.log.events("request.completed")
+    assert (line["level"], line["message"]) == ("info", "")
+
+
+def test_a_failure_of_ours_or_upstream_is_a_warning_with_its_reason(here: Here) -> None:
+    here.put("incident", Canned(ProviderError("v" * 600)))
+    here.client.post("/incidents/query")
+    [line] = here.log.events("request.completed")
+    assert (line["level"], line["message"]) == ("warning", "v" * 500)
+
+
+def test_no_id_of_a_request_outlives_it(here: Here) -> None:
+    here.put("incident", Canned(ValueError("a defect")))
+    here.client.post("/incidents/query", headers={"X-Request-ID": "first"})
+    here.client.get("/health", headers={"X-Request-ID": "second"})
+    assert [line["request_id"] for line in here.log.events("request.failed")] == ["first"]
+    assert [e["request_id"] for e in here.log.events("request.completed")] == ["first", "second"]
+    logs.emit("gateway.stopping", worker=1, reason="for the test")
+    [outside] = here.log.events("gateway.stopping")
+    assert "request_id" not in outside
 
 
 def test_nothing_configured_says_what_to_set(here: Here) -> None:

@@ -114,19 +114,13 @@ def verdict(repeatable: bool, *deaths: str) -> tuple[str, int]:
     told: list[str] = []
     pool = Ends()
 
-    class Provider:
-        _capability = "alert"
-
-        def __init__(self) -> None:
-            self.pool = pool
-
-        def _emit(self, event: str, /, **facts: object) -> None:
-            told.append(event)
+    def emit(event: str, /, **facts: object) -> None:
+        told.append(event)
 
     from opsorch.providers.supervised import _Attempts
 
     request = Request("alert.query", "1", lambda deadline: b"")
-    attempts = _Attempts(Provider(), request, repeatable=repeatable)
+    attempts = _Attempts(pool, "alert", emit, request, repeatable=repeatable)
     for place, death in enumerate(deaths):
         words = death.split()
         lease = Lease(pool, LentProcess("trial" in words), fresh="idle" not in words)

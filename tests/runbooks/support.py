@@ -5,6 +5,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from opsorch.runbooks import queries, store
 from opsorch.runbooks.database import Database, open_file
 from opsorch.runbooks.live import LiveRun
@@ -13,7 +15,7 @@ from opsorch.runbooks.plans import Plan
 from opsorch.runbooks.requests import RunQuery, completion_of
 from opsorch.runbooks.results import plan_result
 from opsorch.runbooks.states import Outcome
-from opsorch.runbooks.tables import ensure_schema, micros
+from opsorch.runbooks.tables import ensure_schema, events, micros
 
 BEGIN = datetime.datetime(2026, 3, 1, 8, 0, tzinfo=datetime.UTC)
 LEASE = "lease-of-the-test"
@@ -115,6 +117,7 @@ class Runs:
         return next(s for s in self.get(run_id)["steps"] if s["stepId"] == step_id)
 
     def events(self, run_id: str) -> list[tuple[str, str, str, str]]:
+        ordered = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
         with self.database().reading() as connection:
-            rows = queries.history(connection, run_id)
+            rows = connection.execute(ordered)
             return [(r.step_id, r.from_status, r.to_status, r.actor) for r in rows]

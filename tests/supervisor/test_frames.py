@@ -387,3 +387,23 @@ def test_a_waiting_time_is_a_number_of_seconds(said: Any, taken: float | None) -
 @pytest.mark.parametrize(("said", "unknown"), [("unknown", True), ("known", False), (1, False)])
 def test_an_outcome_may_be_unknown(said: Any, unknown: bool) -> None:
     assert failure({"message": "m", "outcome": said}).outcome_unknown is unknown
+
+
+@pytest.mark.parametrize(
+    ("there", "half"),
+    [
+        (b"", False),
+        (b" \n", False),
+        (b"text", False),
+        (b'\n {"result":[1', True),
+        (b'{"result":"x', True),
+        (b'{"result":1}', False),
+        (b'{"result":1}\n{"re', False),
+        (b'{"level":"info"}', False),
+        (b'{"a":nonsense', False),
+    ],
+)
+def test_half_a_reply_is_told_from_leftovers(there: bytes, half: bool) -> None:
+    reader = ReplyReader(100, lambda line: None)
+    reader.feed(there)
+    assert reader.is_half_a_reply is half

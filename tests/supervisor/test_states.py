@@ -7,6 +7,14 @@ import pytest
 from opsorch.supervisor.states import NEXT, ProcessState, moved
 
 LIFE = ["starting", "idle", "busy", "draining", "gone"]
+MOVES = {
+    ("starting", "busy"),
+    ("busy", "idle"),
+    ("idle", "busy"),
+    ("busy", "draining"),
+    ("idle", "draining"),
+    ("draining", "gone"),
+}
 
 
 def test_the_states_are_those_of_the_protocol() -> None:
@@ -18,7 +26,7 @@ def test_the_states_are_those_of_the_protocol() -> None:
     ("state", "to"), list(itertools.product(ProcessState, ProcessState)), ids=str
 )
 def test_a_move_is_allowed_or_refused_by_the_table(state: ProcessState, to: ProcessState) -> None:
-    if LIFE.index(to) > LIFE.index(state) or (state, to) == ("busy", "idle"):
+    if (state, to) in MOVES:
         assert moved(state, to) is to
     else:
         with pytest.raises(RuntimeError, match=f"from {state} to {to}"):

@@ -5,8 +5,8 @@ import pathlib
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +15,7 @@ from opsorch.supervisor import supervisor as module
 from opsorch.supervisor.pool import Pool
 from opsorch.supervisor.spec import PluginSpec
 from opsorch.supervisor.supervisor import Supervisor
+from tests.conftest import in_a_fork
 from tests.processes import alive, children
 from tests.supervisor.pooling import eventually, plugin_spec, request
 
@@ -96,21 +97,25 @@ def test_killing_tells_what_would_not_go(supervisor: Supervisor, tmp_path: pathl
     assert supervisor.kill(within_s=10)
 
 
-def test_descendants_that_left_their_group_are_found(
-    supervisor: Supervisor, tmp_path: pathlib.Path
-) -> None:
-    script, note = tmp_path / "forks", tmp_path / "pid"
+def stray_of_a_dead_plugin(supervisor: Supervisor, folder: pathlib.Path) -> int:
+    """Kill a plugin that has a descendant out of its group; returns the descendant's pid."""
+    script, note = folder / "forks", folder / "pid"
     script.write_text(
         f"#!/bin/sh\nsetsid sh -c 'echo $$ >{note}.new; mv {note}.new {note}; exec sleep 1000' &\n"
         'while read -r verb mark; do echo "{\\"result\\":\\"$mark\\"}"; done\n'
     )
     script.chmod(0o755)
     spec = PluginSpec("alert", (str(script),), environ={"PATH": os.environ["PATH"]})
-    pool = supervisor.pool(spec)
-    plugin = ask(pool)
+    plugin = ask(supervisor.pool(spec))
     eventually(note.exists)
-    stray = int(note.read_text())
     os.kill(plugin, signal.SIGKILL)
+    return int(note.read_text())
+
+
+def test_descendants_that_left_their_group_are_found(
+    supervisor: Supervisor, tmp_path: pathlib.Path
+) -> None:
+    stray = stray_of_a_dead_plugin(supervisor, tmp_path)
     eventually(lambda: {"pid": stray} in named("stray.killed"))
     eventually(lambda: not alive(stray))
 
@@ -133,28 +138,15 @@ def test_a_defect_of_the_keeper_is_told(supervisor: Supervisor) -> None:
     _TOLD.clear()
 
 
-def in_a_fork(work: Callable[[], None]) -> int:
-    """Run work in a forked process; returns its exit status."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def test_beginning_again_forgets_what_was(tmp_path: pathlib.Path) -> None:
     supervisor = Supervisor(_tell)
     before = supervisor._spawner, supervisor._keeper
-    supervisor._swept = True
+    supervisor._swept = supervisor._looking = True
+    supervisor._ended.add("a process of another")
     pool = supervisor.pool(plugin_spec(tmp_path))
     pool.starts.failed("for the test")
     supervisor.begin_again()
+    assert (supervisor._swept, supervisor._looking, supervisor._ended) == (False, False, set())
     assert pool.snapshot().breaker == "closed"
     assert supervisor._spawner is not before[0]
     assert supervisor._keeper is not before[1]
@@ -179,3 +171,18 @@ def test_a_forked_process_has_plugins_of_its_own(
     assert in_a_fork(work) == 0
     # The parent's plugin was not touched.
     assert ask(pool) == own
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_looks_for_its_strays_while_the_other_is_about_to(
+    supervisor: Supervisor, tmp_path: pathlib.Path
+) -> None:
+    """What is due in one process is not due in its fork, which has no such timer."""
+
+    def work() -> None:
+        stray = stray_of_a_dead_plugin(supervisor, tmp_path)
+        eventually(lambda: {"pid": stray} in named("stray.killed"))
+        assert supervisor.kill(10)
+
+    supervisor._process_gone(SimpleNamespace(mark="gone"))
+    assert in_a_fork(work) == 0
