@@ -95,7 +95,7 @@ def settings_page() -> str:
         MADE,
         "Every setting is an environment variable, or a line of `.env` in the working directory "
         "(`opsorch serve --env-file` names another file, which must be there); a real variable "
-        "wins. A line of it that cannot be read is a fault. The values in "
+        "wins. A line of it that is not NAME=value is a fault. The values in "
         "`.env` are taken as they stand: `${...}` is not replaced. The gateway reads them at its "
         "start and at SIGHUP. A value that does not parse stops the start, and is refused at "
         "SIGHUP; all faults come in one message, by name. `opsorch serve --check` looks without "

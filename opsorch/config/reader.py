@@ -21,6 +21,7 @@ from opsorch.config.rows import (
     PLUGIN_SETTINGS,
     SETTINGS,
     Unfit,
+    secret,
 )
 from opsorch.observability.redact import Secret
 
@@ -142,9 +143,9 @@ def read_environ(
         raise SettingsError(f"{env_file} cannot be read ({type(exc).__name__})") from exc
     # Left out, as dotenv does with them, one of them may be the token that closes the gateway.
     bad = [
-        str(binding.original.line)
+        str(_line_of(binding.original))
         for binding in dotenv.parser.parse_stream(io.StringIO(text))
-        if binding.error
+        if binding.error or (binding.key and binding.value is None)
     ]
     if bad:
         lines = f"line{'s' if len(bad) > 1 else ''} {', '.join(bad[:10])}"
@@ -152,6 +153,12 @@ def read_environ(
     found = dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
     filled = {name: value for name, value in found.items() if value is not None}
     return {**filled, **environ}
+
+
+def _line_of(original: dotenv.parser.Original) -> int:
+    """Return the line of what dotenv read; it counts from the blank lines before it."""
+    text = original.string
+    return original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -236,14 +243,17 @@ class _Reader:
             self._faults.append("OPSORCH_BEARER_TOKEN and OPSORCH_BEARER_TOKEN_FILE are both set")
             return token
         try:
-            read = Path(file).read_text(encoding="utf-8-sig").strip()
+            read = secret(Path(file).read_text(encoding="utf-8-sig"))
+        except Unfit as unfit:
+            self._faults.append(f"what OPSORCH_BEARER_TOKEN_FILE names {unfit}")
+            return None
         except (OSError, ValueError):
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE cannot be read")
             return None
         if not read:
             # An empty file would silently open the gateway to everybody.
             self._faults.append("OPSORCH_BEARER_TOKEN_FILE is empty")
-        return Secret(read)
+        return read
 
     def _check_tls(self, cert: str, key: str) -> None:
         if bool(cert) != bool(key):

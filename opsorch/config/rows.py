@@ -37,18 +37,28 @@ def json_text(value: str) -> str:
     return value.strip()
 
 
+def provider_name(value: str) -> str:
+    """Take a name of a provider, trimmed, in any letter case."""
+    return text(value).lower()
+
+
 def secret(value: str) -> Secret:
-    """Take a secret, trimmed."""
-    return Secret(value.strip())
+    """Take a secret that a header can carry, trimmed."""
+    found = value.strip()
+    if re.search(r"[\x00-\x08\n-\x1f\x7f]", found):
+        raise Unfit("must be one line without control characters")
+    return Secret(found)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """Take a whole number of the range."""
 
     def parse(value: str) -> int:
-        if not re.fullmatch(r"-?\d{1,15}", value.strip()) or not low <= int(value) <= high:
+        # strip() takes off what int() does not: the separators from 1C to 1F.
+        number = value.strip()
+        if not re.fullmatch(r"-?\d{1,15}", number) or not low <= int(number) <= high:
             raise Unfit(f"must be a whole number from {low} to {high}")
-        return int(value)
+        return int(number)
 
     return parse
 
@@ -57,12 +67,10 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     """Take seconds of the range, fractions allowed."""
 
     def parse(value: str) -> float:
-        if (
-            not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip())
-            or not low <= float(value) <= high
-        ):
+        number = value.strip()
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", number) or not low <= float(number) <= high:
             raise Unfit(f"must be seconds from {low:g} to {high:g}, such as 30 or 2.5")
-        return float(value)
+        return float(number)
 
     return parse
 
@@ -361,9 +369,10 @@ CAPABILITY_SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "OPSORCH_<CAP>_PROVIDER",
         "provider",
-        text,
+        provider_name,
         "",
-        "Name of an adapter that runs inside the gateway; OPSORCH_<CAP>_PLUGIN wins.",
+        "Name of an adapter that runs inside the gateway, in any letter case; OPSORCH_<CAP>_PLUGIN"
+        " wins.",
         "Capabilities",
     ),
     Setting(

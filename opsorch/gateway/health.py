@@ -38,7 +38,7 @@ def ready() -> flask.Response:
 
 
 def _told(slot: Slot) -> dict[str, Any]:
-    told: dict[str, Any] = {"configured": slot.configured, **slot.provider.health()}
+    told: dict[str, Any] = {"configured": slot.configured, **slot.health()}
     if slot.configured:
         told["provider"] = _without_folder(slot.provider.label)
     if slot.last_error.code:

@@ -32,9 +32,10 @@ def listed(name: str) -> flask.Response:
 def configured(name: str) -> flask.Response:
     """Put an adapter in place; needs a secret provider to keep its configuration."""
     facts().operation = "providers.configure"
-    _capability(name)
+    # Also where there is no such capability: without a store, none can be configured.
+    found = capability_named(name)
     raise SecretProviderMissing(
         "Providers cannot be configured over HTTP without a secret provider, which this version"
-        f" does not have yet. Set OPSORCH_{_capability(name).name.upper()}_PLUGIN and _CONFIG"
-        " and reload the gateway (SIGHUP)."
+        f" does not have yet. Set OPSORCH_{found.name.upper() if found else '<CAP>'}_PLUGIN and"
+        " _CONFIG and reload the gateway (SIGHUP)."
     )

@@ -8,27 +8,33 @@ from typing import Any, Final
 
 MASK: Final = "***"
 
-# Shorter values would blank out ordinary words; no credential is that short.
-MIN_SECRET_LENGTH: Final = 4
+# Shorter values would blank out ordinary words.
+MIN_SECRET_LENGTH: Final = 6
 
 # A part of a private key, of which a text may hold one line only.
 _MIN_LINE_LENGTH: Final = 16
 
 SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|credential|authorization|cookie|database_?url|webhook"
-    r"|(api|app|application|private|access|signing|routing|encryption)[_-]?key"
+    r"|(api|app|application|private|access|signing|routing|encryption)[_-]?key|key$"
     r"|(?<![a-z])dsn(?![a-z])"
-    # Of variables: OPENAI_KEY, SMTP_PASS; a field that ends in key is mostly a name.
-    r"|(?-i:_(KEY|PASS|PWD|PAT)$)",
+    # Of variables: SMTP_PASS.
+    r"|(?-i:_(PASS|PWD|PAT)$)",
     re.IGNORECASE,
 )
 # Names that match by accident and hold paths or names, never a secret.
-_HARMLESS_NAME = re.compile(r"(file|path|header_?name)$", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(
+    r"(file|path|header_?name"
+    r"|(dedup|group|incident|issue|label|partition|primary|project|public|sort|tag|ticket)[_-]?key)$",
+    re.IGNORECASE,
+)
 _USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
 _SCHEME = r"(?:bearer|basic|digest|apikey|geniekey|genericapikey|token)"
-# Three places of a credential that is in no configuration: a header, the value after a scheme's
-# name alone, a parameter of a URL. After a scheme's name alone a word of small letters is prose
-# ("basic authentication").
+# Where it stands for a password, the user name before it is the secret.
+_NO_PASSWORD: Final = frozenset({"", "x", "x-oauth-basic"})
+# Places of a credential that is in no configuration: a header, the value after a scheme's name
+# alone, a parameter of a URL; and tokens that tell by their form what they are. After a scheme's
+# name alone a word of small letters is prose ("basic authentication").
 _CREDENTIALS: Final = (
     (
         re.compile(
@@ -50,6 +56,15 @@ _CREDENTIALS: Final = (
             r"[^&\s\"'#]+"
         ),
         rf"\1{MASK}",
+    ),
+    (
+        # Of GitHub, Slack and Stripe; a JSON Web Token.
+        re.compile(
+            r"(?<![A-Za-z0-9])(?:gh[oprsu]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
+            r"|(?:xox[a-z]|xapp)-[\w-]{8,}|[rs]k_(?:live|test)_\w{8,})"
+            r"|(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]*"
+        ),
+        MASK,
     ),
 )
 
@@ -104,7 +119,7 @@ def secrets_in(config: object, *, under_secret_name: bool = False) -> set[str]:
             found |= {config.strip(), *(s for s in lines if len(s) >= _MIN_LINE_LENGTH)}
         for match in _USERINFO.finditer(config):
             user, _, password = match.group()[:-1].partition(":")
-            pair = {match.group()[:-1], user, password}
+            pair = {match.group()[:-1], user if password in _NO_PASSWORD else password}
             found |= pair | {urllib.parse.unquote(part) for part in pair}
     return {value for value in found if len(value) >= MIN_SECRET_LENGTH}
 
@@ -126,7 +141,7 @@ def _forms(secret: str) -> set[str]:
 
 
 class Redactor:
-    """Replaces known secrets, URL userinfo and Authorization values in text."""
+    """Replaces known secrets, and what is a credential by its place or form, in text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         fitting = [secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]

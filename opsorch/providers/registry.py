@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from opsorch.capabilities import CAPABILITIES
 from opsorch.config import CapabilitySettings, Settings
@@ -30,18 +30,29 @@ log = logging.getLogger("opsorch.providers")
 BUNDLED: Final = "bundled:"
 _GROUP: Final = "opsorch.providers."
 _ALIASES: Final = "opsorch.provider_aliases"
+_HINDRANCES: Final = "opsorch.provider_hindrances"
+# Configuration field of the adapters that keep data.
+_FOLDER: Final = "dataDir"
 
 
 @functools.cache
 def adapters(capability: str) -> Mapping[str, importlib.metadata.EntryPoint]:
     """Return the installed adapters of a capability by name, sorted, aliases left out."""
     found = importlib.metadata.entry_points(group=f"{_GROUP}{capability}")
-    return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+    # Names of providers are read in lower case.
+    by_name = {point.name.lower(): point for point in found}
+    return {name: by_name[name] for name in sorted(by_name)}
 
 
 @functools.cache
 def _aliases() -> Mapping[str, str]:
     return {point.name: point.value for point in importlib.metadata.entry_points(group=_ALIASES)}
+
+
+@functools.cache
+def _hindrances() -> Mapping[str, importlib.metadata.EntryPoint]:
+    found = importlib.metadata.entry_points(group=_HINDRANCES)
+    return {point.name.lower(): point for point in found}
 
 
 def adapter_named(capability: str, name: str) -> importlib.metadata.EntryPoint | None:
@@ -57,18 +68,26 @@ class Slot:
     Attributes:
         settings: What it was made from.
         admission: Bounds the calls under way.
+        hindrance: Says what on this machine hinders an adapter of ours, "" where nothing does.
         last_error: The last error of a call.
     """
 
     settings: CapabilitySettings
     provider: Provider
     admission: Admission
+    hindrance: Callable[[], str] = lambda: ""
     last_error: LastError = field(default_factory=LastError)
 
     @property
     def configured(self) -> bool:
         """Tell whether anything is to answer for the capability."""
         return self.settings.configured
+
+    def health(self) -> dict[str, Any]:
+        """Tell what its provider tells, and what on this machine hinders it; starts nothing."""
+        told = self.provider.health()
+        reason = self.hindrance() if told.get("ready") else ""
+        return {**told, "ready": False, "reason": reason} if reason else told
 
 
 class Registry:
@@ -111,7 +130,9 @@ class Registry:
         old.provider.drain()
 
     def _slot(self, own: CapabilitySettings) -> Slot:
-        return Slot(own, self._provider(own), Admission(own.name, own.max_concurrency))
+        hindrance = functools.partial(_hindrance, own, self._settings.data_dir)
+        admission = Admission(own.name, own.max_concurrency)
+        return Slot(own, self._provider(own), admission, hindrance)
 
     def _provider(self, own: CapabilitySettings) -> Provider:
         if not own.configured:
@@ -120,7 +141,7 @@ class Registry:
         if own.fault:
             return Unavailable(label, InvalidConfig(f"{own.fault}."))
         if not own.plugin:
-            return _in_process(own)
+            return _in_process(self._settings, own)
         command = _command_of(own)
         if command is None:
             return Unavailable(label, _no_such_bundle(own))
@@ -131,7 +152,8 @@ class Registry:
 def fault_of(settings: Settings, capability: str) -> str:
     """Say why nothing can answer for a configured capability, "" where something can.
 
-    Looks at names, files, and the fields that an adapter of ours wants; starts nothing.
+    Looks at names, files, the fields that an adapter of ours wants, and what it needs of this
+    machine; starts nothing.
     """
     own = settings.capabilities[capability]
     if own.fault or not own.configured:
@@ -143,7 +165,28 @@ def fault_of(settings: Settings, capability: str) -> str:
             _adapter_of(own).config.parse(own.config)
     except OpsOrchError as fault:
         return fault.message
-    return ""
+    return _hindrance(own, settings.data_dir)
+
+
+def _hindrance(own: CapabilitySettings, data_dir: Path) -> str:
+    """Say what on this machine hinders an adapter of ours, "" where nothing does.
+
+    An adapter names the function that tells by an entry point of its own: to ask it, no more of
+    the adapter is imported.
+    """
+    if own.plugin and not own.plugin.startswith(BUNDLED):
+        return ""
+    adapter = adapter_named(own.name, own.plugin.removeprefix(BUNDLED) or own.provider)
+    point = _hindrances().get(adapter.name.lower()) if adapter else None
+    if point is None:
+        return ""
+    try:
+        return str(point.load()(own.config, data_dir))
+    except OpsOrchError as fault:
+        return fault.message
+    except Exception as exc:  # noqa: BLE001  It is a defect of the question, not of the adapter.
+        log.error("%s failed: %s", point.value, where(exc))
+        return ""
 
 
 def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...]) -> PluginSpec:
@@ -182,11 +225,17 @@ def _missing(own: CapabilitySettings) -> ProviderMissing:
     )
 
 
-def _in_process(own: CapabilitySettings) -> Provider:
+def _in_process(settings: Settings, own: CapabilitySettings) -> Provider:
     try:
-        return InProcessProvider(own.provider, _adapter_of(own), own.config)
+        adapter = _adapter_of(own)
     except InvalidConfig as fault:
         return Unavailable(own.provider, fault)
+    # A plugin finds the folder in its environment; the gateway's own does not hold what .env says.
+    wants_folder = any(
+        field.name == _FOLDER and field.given(own.config) is None for field in adapter.config.fields
+    )
+    folder = {_FOLDER: str(settings.data_dir)} if wants_folder else {}
+    return InProcessProvider(own.provider, adapter, {**own.config, **folder})
 
 
 def _adapter_of(own: CapabilitySettings) -> type[AdapterClass]:

@@ -277,7 +277,7 @@ def result_of(envelope: Envelope, redact: Callable[[str], str]) -> msgspec.Raw |
         raise ReportedError(_NO_REASON)
     raise ReportedError(
         _said(_text(error.get("message")), redact) or _NO_REASON,
-        code=_code(error.get("code")),
+        code=_code(error.get("code"), redact),
         retry_after_s=_seconds(error.get("retryAfter")),
         outcome_unknown=error.get("outcome") == "unknown",
     )
@@ -292,9 +292,15 @@ def _loads(raw: msgspec.Raw) -> Any:
         return {}
 
 
-def _code(value: Any) -> str:
-    fits = isinstance(value, str) and value.isascii() and value.replace("_", "a").isalnum()
-    return value[:64] if fits else "provider_error"
+# Printable ASCII without quotes and backslash.
+_is_code: Final = re.compile(r"[ !#-&(-\[\]-~]{1,64}").fullmatch
+
+
+def _code(value: Any, redact: Callable[[str], str]) -> str:
+    """Take a code, a plugin's own too, as it stands; of a long one the beginning."""
+    said = value.strip() if isinstance(value, str) and len(value) < _REDACTED_CHARS else ""
+    code = redact(said)[:64]
+    return code if _is_code(code) else "provider_error"
 
 
 def _text(value: Any) -> str:
@@ -302,6 +308,8 @@ def _text(value: Any) -> str:
 
 
 def _seconds(value: Any) -> float | None:
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*", value, re.ASCII):
+        value = float(value)
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
     return value if fits else None
 

@@ -1,7 +1,9 @@
 """The configuration that all ten demo providers share."""
 
 import datetime
+import errno
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any, Final
 from opsorch.plugin.config import ConfigSpec, Field, Kind, Unfit, number, text
 from opsorch.plugin.times import parse_time
 from opsorch_plugins.demo.world import STAGING
+
+FILE_NAME: Final = "demo.db"
 
 # The word that stands for "when the database was first seeded".
 SEEDED: Final = "seed"
@@ -102,6 +106,36 @@ class DemoSettings:
             source=settings["source"],
             environment=settings["environment"],
             step_seconds=float(settings["stepSeconds"]),
+        )
+
+
+def hindrance(config: Mapping[str, Any], data_dir: Path) -> str:
+    """Say why the database cannot be opened here, "" where it can; leaves nothing behind.
+
+    The gateway asks by the entry point ``opsorch.provider_hindrances``.
+
+    Args:
+        config: The configuration.
+        data_dir: OPSORCH_DATA_DIR.
+
+    Raises:
+        InvalidConfig: The configuration does not fit.
+    """
+    environ = {"OPSORCH_DATA_DIR": str(data_dir)}
+    place = DemoSettings.of(DEMO_CONFIG.parse(config), environ).data_dir
+    file = place / FILE_NAME
+    try:
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        # It is made at the first call, with what is missing above it.
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            return ""
+    except OSError as exc:
+        return (
+            "demo config: field dataDir (OPSORCH_DATA_DIR unless given): the folder cannot be"
+            f" written ({exc.strerror})"
         )
 
 

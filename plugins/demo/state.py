@@ -19,12 +19,10 @@ from opsorch.runbooks import tables as runbook_tables
 from opsorch_plugins.demo import tables
 from opsorch_plugins.demo.runbooks import seed_runs
 from opsorch_plugins.demo.seeding import seed_world
-from opsorch_plugins.demo.settings import SEEDED, DemoSettings
+from opsorch_plugins.demo.settings import FILE_NAME, SEEDED, DemoSettings
 from opsorch_plugins.demo.world import World
 
 Clock = Callable[[], datetime.datetime]
-
-FILE_NAME: Final = "demo.db"
 
 # Keys of demo_meta.
 _VERSION: Final = "schema_version"

@@ -56,6 +56,13 @@ def test_check_is_content_with_what_can_work() -> None:
     assert "OFF" not in done.output
 
 
+def test_check_looks_where_the_data_would_be_kept() -> None:
+    environ = {"OPSORCH_TEAM_PLUGIN": "bundled:demo", "OPSORCH_DATA_DIR": "/dev/null"}
+    done = run("serve", "--check", "--env-file", "/dev/null", **environ)
+    assert done.exit_code == 1
+    assert "OFF: demo config: field dataDir (OPSORCH_DATA_DIR unless given)" in done.output
+
+
 @pytest.mark.parametrize("command", [["serve"], ["serve", "--check"], ["demo", "reset", "--yes"]])
 def test_a_file_that_was_named_must_be_there(command: list[str], tmp_path: Path) -> None:
     """A typing error would start a gateway without its token."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from opsorch.capabilities import CAPABILITIES
@@ -91,6 +91,8 @@ def test_all_faults_come_at_once_by_name_and_without_values(tmp_path: Path) -> N
         ({"OPSORCH_TLS_CERT_FILE": "/dev/null"}, "need each other"),
         ({"OPSORCH_BEARER_TOKEN": "a", "OPSORCH_BEARER_TOKEN_FILE": "/dev/null"}, "both set"),
         ({"OPSORCH_BEARER_TOKEN_FILE": "/nowhere"}, "cannot be read"),
+        ({"OPSORCH_BEARER_TOKEN": "a\nb"}, "OPSORCH_BEARER_TOKEN must be one line"),
+        ({"OPSORCH_BEARER_TOKEN": "a\x7fb"}, "must be one line without control characters"),
         ({"OPSORCH_PORT": "70000"}, "whole number from 0 to 65535"),
         ({"OPSORCH_ADDR": ":\u00b2"}, "must be host:port"),
         ({"OPSORCH_ADDR": ":" + "1" * 5000}, "must be host:port"),
@@ -134,6 +136,14 @@ def test_the_token_may_stand_in_a_file_and_never_prints(tmp_path: Path, mark: by
     assert settings.bearer_token is not None
     assert settings.bearer_token.reveal() == "s3cret-token"
     assert "s3cret" not in repr(settings)
+
+
+def test_a_token_of_two_lines_cannot_be_sent_in_a_header(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret\ntoken\n")
+    with pytest.raises(SettingsError, match="OPSORCH_BEARER_TOKEN_FILE names must be") as caught:
+        Settings.from_env({"OPSORCH_BEARER_TOKEN_FILE": str(file)})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_configurations_and_the_environment_never_print() -> None:
@@ -205,7 +215,7 @@ def test_variables_that_nobody_reads_are_named() -> None:
 def test_a_real_variable_wins_over_the_file_which_is_taken_as_it_stands(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text(
-        'OPSORCH_PORT=1\nOPSORCH_WORKERS=5\nEMPTY\nOPSORCH_LOG_CONFIG=\'{"a":"${HOME}"}\'\n'
+        'OPSORCH_PORT=1\nOPSORCH_WORKERS=5\nEMPTY=\nOPSORCH_LOG_CONFIG=\'{"a":"${HOME}"}\'\n'
     )
     environ = read_environ({"OPSORCH_PORT": "2"}, file)
     assert (environ["OPSORCH_PORT"], environ["OPSORCH_WORKERS"]) == ("2", "5")
@@ -225,7 +235,8 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     ("text", "lines"),
     [
         ("A=1\nOPSORCH_BEARER_TOKEN='s3cret\nB=2\n", "line 2 must"),
-        ("not an assignment\nA=1\n=2\n", "lines 1, 3 must"),
+        ("not an assignment\nA=1\n\n=2\n", "lines 1, 4 must"),
+        ("A=1\n\nOPSORCH_BEARER_TOKEN\nexport B # b\n", "lines 3, 4 must"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_a_fault(tmp_path: Path, text: str, lines: str) -> None:
@@ -298,6 +309,7 @@ odd_values = st.text(st.characters(exclude_categories=()), max_size=30) | st.sam
 
 
 @given(st.dictionaries(st.sampled_from(sorted(known_variables())), odd_values, max_size=8))
+@example({"OPSORCH_WORKERS": "3\x1f", "OPSORCH_PLUGIN_TIMEOUT": "3\x1f"})
 @settings(deadline=None, max_examples=300)
 def test_whatever_is_set_is_read_or_is_a_fault(environ: dict[str, str]) -> None:
     """Anything else would end the master at SIGHUP, with all that it serves."""

@@ -152,6 +152,16 @@ def test_settings_that_cannot_be_used_are_not_ready(
     assert "/" not in json.dumps(told), "a path is told nobody"
 
 
+def test_a_folder_for_data_that_cannot_be_used_is_not_ready(app: Apps) -> None:
+    before = children()
+    here = app(OPSORCH_ALERT_PLUGIN="bundled:demo", OPSORCH_DATA_DIR="/dev/null")
+    status, told = ready(here)
+    assert (status, told["ready"], told["pool"]["breaker"]) == (503, False, "closed")
+    assert "OPSORCH_DATA_DIR" in told["reason"]
+    assert "/" not in json.dumps(told), "a path is told nobody"
+    assert children() == before
+
+
 def test_bundled_adapters_are_told_by_name(app: Apps) -> None:
     status, told = ready(app(OPSORCH_ALERT_PLUGIN="bundled:demo"))
     assert (status, told["provider"]) == (200, "bundled:demo")

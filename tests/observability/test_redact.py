@@ -53,6 +53,10 @@ def test_a_secret_opens_only_on_purpose() -> None:
         "access_key",
         "signingKey",
         "routing_key",
+        "key",
+        "licenseKey",
+        "ssh-key",
+        "masterkey",
         "clientSecret",
         "password",
         "passphrase",
@@ -79,7 +83,8 @@ def test_names_of_secrets(name: str) -> None:
     "name",
     [
         *("url", "user", "tokenFile", "passwordFile", "secretPath", "tokenHeaderName", "keyFile"),
-        *("projectKey", "sort_key", "PATH", "AWS_REGION", "OPENAI_KEY_FILE"),
+        *("projectKey", "sort_key", "dedupKey", "public-key", "PATH", "AWS_REGION"),
+        "OPENAI_KEY_FILE",
     ],
 )
 def test_names_of_other_things(name: str) -> None:
@@ -93,16 +98,17 @@ def test_names_of_other_things(name: str) -> None:
     [
         ({"a": {"b": [{"token": TOKEN}]}}, {TOKEN}),
         ({"tokens": ["first-one", {"x": "second-one"}]}, {"first-one", "second-one"}),
-        ({"headers": {"X-Plain": "value"}, "httpHeaders": {"X": "other"}}, {"value", "other"}),
+        ({"headers": {"X-A": "a value"}, "httpHeaders": {"X": "another"}}, {"a value", "another"}),
         ({"any": Secret(TOKEN), "more": (Secret("in a tuple"),)}, {TOKEN, "in a tuple"}),
         ({"token": f"  {TOKEN}\n"}, {TOKEN}),
-        ({"token": "abc", "password": ""}, set()),
+        ({"token": "12345", "password": "", "apiKey": "123456"}, {"123456"}),
         ({"token": 12345678, "secret": None, "password": True}, set()),
         (
-            {"url": "https://user:p%40ss@host/x"},
-            {"user:p%40ss", "user", "p%40ss", "p@ss", "user:p@ss"},
+            {"url": "https://elastic:p%40sswd@host/x"},
+            {"elastic:p%40sswd", "p%40sswd", "p@sswd", "elastic:p@sswd"},
         ),
-        ({"url": "https://user@host"}, {"user"}),
+        ({"url": f"https://{TOKEN}@host"}, {TOKEN}),
+        ({"url": f"https://{TOKEN}:x@host"}, {TOKEN, f"{TOKEN}:x"}),
         ({"url": "postgresql://u:pa:ss@wd@host/db"}, {"u:pa:ss@wd", "pa:ss@wd"}),
         ({"url": "https://host/a@b"}, set()),
         ("just a text", set()),
@@ -147,6 +153,11 @@ def test_known_secrets_are_taken_out_wherever_they_stand() -> None:
             "GET https://h/p?api_key=***&x=1&access_token=***",
         ),
         ("at https://user:pass@host/path", "at https://***@host/path"),
+        (f"refused: ghp_{'aB3' * 12}!", "refused: ***!"),
+        (f"refused: github_pat_{'aB3_' * 12}!", "refused: ***!"),
+        (f"refused: xoxb-{'12-aB3' * 5}!", "refused: ***!"),
+        (f"refused: sk_live_{'aB3' * 8}!", "refused: ***!"),
+        (f"refused: eyJ{'aB-3' * 5}.eyJ{'cD_4' * 5}.eF5!", "refused: ***!"),
         ("at https://user:p@ss@host", "at https://***@host"),
         ('"https://a.test","x@y.test"', '"https://a.test","x@y.test"'),
     ],
@@ -166,6 +177,7 @@ def test_credentials_of_no_configuration(text: str, clean: str) -> None:
         "token expired",
         "https://host/a?page=2&limit=5",
         "mail to ops@example.com",
+        "tokens begin with ghp_, xoxb- or sk_live_; a JWT with eyJ.",
         "",
     ],
 )
@@ -206,7 +218,10 @@ def test_a_secret_is_found_in_json_and_in_urls(repeated: Callable[[str], str]) -
 
 @pytest.mark.parametrize(
     "piece",
-    ["?", "://", "token ", "authorization", "authorization:", "bearer ", "?key", "a", " ", "://@"],
+    [
+        *("?", "://", "token ", "authorization", "authorization:", "bearer ", "?key", "a", " "),
+        *("://@", "ghp_", "xoxb-", "sk_live_", "eyJ", "-eyJ", f".eyJ{'a' * 20}"),
+    ],
 )
 def test_long_texts_cost_little(piece: str) -> None:
     """No pattern goes over the same text again and again: ten times the text, ten times as long."""

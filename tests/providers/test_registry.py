@@ -150,17 +150,23 @@ def test_aliases_are_found_and_not_listed() -> None:
     assert adapter_named("team", "elastic") is None
 
 
+def test_a_providers_name_is_taken_in_any_letter_case(supervisor: Supervisor, told: Told) -> None:
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER=" Demo ")
+    assert isinstance(registry["team"].provider, InProcessProvider)
+    assert registry["team"].provider.label == "demo"
+
+
 @pytest.mark.parametrize("kind", ["PLUGIN", "PROVIDER"])
 def test_a_bundled_adapter_answers_both_ways(
     supervisor: Supervisor, told: Told, tmp_path: Path, kind: str
 ) -> None:
     value = {"PLUGIN": "bundled:mock", "PROVIDER": "mock"}[kind]
     environ = {f"OPSORCH_TEAM_{kind}": value, "OPSORCH_DATA_DIR": str(tmp_path)}
-    environ["OPSORCH_TEAM_CONFIG"] = json.dumps({"dataDir": str(tmp_path)})
     registry = registry_of(supervisor, told, **environ)
     assert called(registry, "team", "team.get", {"id": "engineering"})["id"] == "engineering"
     assert registry["team"].provider.label == value
     assert registry["team"].provider.health()["ready"] is True
+    assert (tmp_path / "demo.db").exists(), "its data are in the folder of the settings"
     registry["team"].provider.drain()
     from opsorch_plugins.demo.state import forget_states
 
@@ -415,6 +421,42 @@ def test_what_hinders_a_capability_is_told_without_starting_it(
     told = fault_of(Settings.from_env(environ), "team")
     assert words in told
     assert bool(told) is bool(words)
+
+
+@pytest.mark.parametrize("kind", ["PLUGIN", "PROVIDER"])
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null", "/dev/null/below"])
+def test_an_adapter_that_cannot_keep_its_data_is_hindered(
+    supervisor: Supervisor, told: Told, tmp_path: Path, kind: str, folder: str
+) -> None:
+    """Until it can: it is asked anew, and nothing is made where it is asked."""
+    value = {"PLUGIN": "bundled:mock", "PROVIDER": "demo"}[kind]
+    hindered = {f"OPSORCH_TEAM_{kind}": value, "OPSORCH_DATA_DIR": folder}
+    assert "OPSORCH_DATA_DIR" in fault_of(Settings.from_env(hindered), "team")
+    health = registry_of(supervisor, told, **hindered)["team"].health()
+    assert health["ready"] is False
+    assert "cannot be written" in health["reason"]
+    file = tmp_path / "file"
+    file.touch()
+    well = {**hindered, "OPSORCH_DATA_DIR": str(file)}
+    slot = registry_of(supervisor, told, **well)["team"]
+    assert slot.health()["ready"] is False
+    file.unlink()
+    assert slot.health()["ready"] is True
+    assert fault_of(Settings.from_env(well), "team") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_that_fails_is_no_hindrance(
+    supervisor: Supervisor,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = Broken("demo", "acme:hindrance", "opsorch.provider_hindrances")
+    monkeypatch.setattr(registry_module, "_hindrances", lambda: {"demo": broken})
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PROVIDER="demo")
+    assert registry["team"].health()["ready"] is True
+    assert "acme:hindrance failed" in caplog.text
 
 
 def test_it_gets_the_context_and_a_shorter_deadline() -> None:

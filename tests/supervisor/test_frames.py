@@ -352,20 +352,33 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut(length: int) -> None:
     [
         ("not_found", "not_found"),
         ("x" * 70, "x" * 64),
-        ("a b", "provider_error"),
+        ("vendor-down", "vendor-down"),
+        (" AWS.Throttling / 503 ", "AWS.Throttling / 503"),
+        ("refused: s3cret", "refused: ***"),
+        ("x" * 62 + "s3cret", "x" * 62 + "**"),
+        ('a"b', "provider_error"),
+        ("a'b", "provider_error"),
+        ("a\\b", "provider_error"),
+        ("a\nb", "provider_error"),
         ("é", "provider_error"),
         ("", "provider_error"),
+        (" ", "provider_error"),
+        ("x" * 100_000, "provider_error"),
         (5, "provider_error"),
         (None, "provider_error"),
     ],
 )
-def test_a_code_is_a_word(code: Any, taken: str) -> None:
+def test_a_plugins_own_code_is_kept(code: Any, taken: str) -> None:
+    """Redacted and cut; what needs quoting is none."""
     assert failure({"code": code, "message": "m"}).code == taken
 
 
 @pytest.mark.parametrize(
     ("said", "taken"),
-    [(30, 30), (0.5, 0.5), (0, 0), (-1, None), (1e9, None), (True, None), ("30", None)],
+    [
+        *((30, 30), (0.5, 0.5), (0, 0), (-1, None), (1e9, None), (True, None)),
+        *(("30", 30), (" 2.5 ", 2.5), ("-1", None), ("1e3", None), ("9" * 400, None)),
+    ],
 )
 def test_a_waiting_time_is_a_number_of_seconds(said: Any, taken: float | None) -> None:
     assert failure({"message": "m", "retryAfter": said}).retry_after_s == taken

@@ -15,8 +15,8 @@ import pytest
 from opsorch.errors import InvalidConfig, ProviderError
 from opsorch.plugin.testing import run_plugin
 from opsorch_plugins.demo.incidents import DemoIncidents
-from opsorch_plugins.demo.settings import DEMO_CONFIG, DemoSettings
-from opsorch_plugins.demo.state import FILE_NAME, DemoState, forget_states, reset, state_for
+from opsorch_plugins.demo.settings import DEMO_CONFIG, FILE_NAME, DemoSettings, hindrance
+from opsorch_plugins.demo.state import DemoState, forget_states, reset, state_for
 from opsorch_plugins.demo.tables import demo_meta
 from tests.plugins.demo.support import ANCHOR, minutes, text
 
@@ -134,6 +134,19 @@ def test_a_mismatch_is_no_obstacle_for_whoever_has_it_right(tmp_path):
     with pytest.raises(InvalidConfig):
         state_for(settings(tmp_path, seed="b"))
     assert count(right, "incidents") == 18
+
+
+def test_what_hinders_the_database_is_told_beforehand(tmp_path, monkeypatch):
+    """Whoever asks finds out what a call would; of root, access() is the one that tells."""
+    assert hindrance({}, tmp_path / "new" / "below") == ""
+    assert hindrance({"dataDir": str(tmp_path)}, "/dev/null") == ""
+    assert "(Not a directory)" in hindrance({}, "/dev/null")
+    with pytest.raises(InvalidConfig):
+        hindrance({"anchor": "never"}, tmp_path)
+    (tmp_path / FILE_NAME).touch(0o400)
+    monkeypatch.setattr(os, "access", lambda place, mode: not mode & os.W_OK)
+    assert "(Permission denied)" in hindrance({}, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
 
 
 @pytest.mark.parametrize("place", ["file", "file/sub", FILE_NAME])
