@@ -29,13 +29,17 @@ G = TypeVar("G", bound=Gateway)
 
 @contextlib.contextmanager
 def running(gateway: G) -> Iterator[G]:
-    """Run a gateway until the block ends; then nothing of it may be left."""
+    """Run a gateway until the block ends; then nothing of it may be left.
+
+    A variable that it does not know would leave the test without what it is about.
+    """
     try:
         gateway.wait_until_up()
         yield gateway
     finally:
         gateway.stop()
     eventually(lambda: not left_of(gateway))
+    assert not told(gateway, "settings.unknown")
 
 
 def left_of(gateway: Gateway) -> list[int]:

@@ -19,7 +19,9 @@ from opsorch.observability.metrics import Metrics
 from opsorch.providers.base import CallContext, telling
 from opsorch.providers.supervised import SupervisedProvider
 from opsorch.supervisor.backoff import Breaker
+from opsorch.supervisor.launch import OWNER_VARIABLE
 from opsorch.supervisor.spec import PluginSpec
+from opsorch.supervisor.strays import owner_mark
 from opsorch.supervisor.supervisor import Supervisor
 from tests import processes
 
@@ -199,6 +201,16 @@ class Clock:
         provider.pool.starts._breaker = Breaker(clock=lambda: self.now_s, jitter=lambda: 0.0)
 
 
+def left_by_plugins() -> list[int]:
+    """The pids of what plugins of this process started and left, in whatever group."""
+    mark = f"{OWNER_VARIABLE}={owner_mark()}."
+    return [
+        pid
+        for pid in processes.all_pids()
+        if any(one.startswith(mark) for one in processes.environ(pid))
+    ]
+
+
 _EVENTS = Recorder()
 # One for all tests: its two threads stay for the life of the process.
 _SUPERVISOR = Supervisor(_EVENTS)
@@ -211,6 +223,7 @@ def rig(tmp_path: pathlib.Path) -> Iterator[Rig]:
     before, threads = descriptors(), own_threads()
     yield Rig(_SUPERVISOR, _EVENTS, tmp_path)
     assert _SUPERVISOR.kill(within_s=10.0), "a process is left"
+    eventually(lambda: not left_by_plugins())
     eventually(lambda: own_threads() <= threads)
     eventually(lambda: descriptors() <= before)
     assert not _EVENTS.named("keeper.failed")
