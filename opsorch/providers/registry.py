@@ -195,6 +195,8 @@ def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...])
         label=own.name,
         command=command,
         setting=own.variable("PLUGIN"),
+        # Those of one capability win over those of all.
+        prefix=own.variable(""),
         environ=environ,
         redact=redactor_for(own.config, environ),
         pool_size=own.pool_size,

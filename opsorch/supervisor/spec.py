@@ -24,6 +24,7 @@ class PluginSpec:
         label: What it is called in messages and logs, for example ``incident``.
         command: Executable and arguments.
         setting: The variable that names it, for messages.
+        prefix: What the names of its limits' variables begin with, for messages.
         environ: Everything that its environment holds.
         redact: Takes secrets out of what it writes.
         pool_size: Processes at most.
@@ -39,6 +40,7 @@ class PluginSpec:
     label: str
     command: tuple[str, ...]
     setting: str = "its setting"
+    prefix: str = "OPSORCH_PLUGIN_"
     environ: Mapping[str, str] = field(default_factory=dict)
     redact: Callable[[str], str] = _unchanged
     pool_size: int = 4
