@@ -40,7 +40,7 @@ def test_a_slow_capability_never_takes_every_thread(tmp_path: pathlib.Path) -> N
     env = {
         "OPSORCH_THREADS": "6",
         "OPSORCH_ALERT_CONFIG": json.dumps(door.config),
-        "OPSORCH_ALERT_PLUGIN_POOL_SIZE": "2",
+        "OPSORCH_ALERT_POOL_SIZE": "2",
         "OPSORCH_ALERT_QUEUE_TIMEOUT": "50",
         "OPSORCH_ALERT_TIMEOUT": "60",
         "OPSORCH_INCIDENT_PLUGIN": install(tmp_path, "naps"),
@@ -173,7 +173,7 @@ def test_a_caller_that_leaves_costs_no_slot(tmp_path: pathlib.Path) -> None:
     door = Door(tmp_path)
     env = {
         "OPSORCH_ALERT_CONFIG": json.dumps(door.config),
-        "OPSORCH_ALERT_PLUGIN_POOL_SIZE": "1",
+        "OPSORCH_ALERT_POOL_SIZE": "1",
         "OPSORCH_ALERT_TIMEOUT": "4",
     }
     with gateway_with(tmp_path, "waits_for_file", env) as gateway:
