@@ -194,6 +194,8 @@ def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...])
     return PluginSpec(
         label=own.name,
         command=command,
+        # Not the interpreter, which nobody configured.
+        shown=own.plugin if own.plugin.startswith(BUNDLED) else "",
         setting=own.variable("PLUGIN"),
         # Those of one capability win over those of all.
         prefix=own.variable(""),

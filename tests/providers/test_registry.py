@@ -274,6 +274,17 @@ def test_messages_name_the_variables_of_the_capability(
     assert "OPSORCH_TEAM_TIMEOUT" in known_variables()
 
 
+def test_a_bundled_adapter_is_called_what_was_configured(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    """Not by the interpreter that runs it: here one without its library."""
+    environ = {"OPSORCH_TEAM_ENV": "PYTHONHOME", "PYTHONHOME": str(tmp_path)}
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PLUGIN="bundled:mock", **environ)
+    begins = "The plugin of 'team' (bundled:mock) "
+    assert failed(registry, "team").message.startswith(f"{begins}cannot be started: it ended")
+    assert failed(registry, "team").message.startswith(begins), "also while backoff lasts"
+
+
 def test_a_replaced_provider_answers_and_a_bad_one_is_refused(
     supervisor: Supervisor, told: Told, tmp_path: Path
 ) -> None:
