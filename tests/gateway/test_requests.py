@@ -109,6 +109,23 @@ def test_other_paths_are_not_found(here: Here, path: str) -> None:
     assert answer.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("//teams/team-nova", "//teams/team-nova"),
+        ("/teams//?token=x", "/teams//"),
+        ("/nope/%zz", "/nope/%zz"),
+        ("http://gateway.example//x%2fy", "//x%2fy"),
+        ("/" + "x" * 400, "/" + "x" * 299),
+    ],
+)
+def test_a_path_is_told_as_it_was_sent(here: Here, target: str, path: str) -> None:
+    answer = here.client.get("/", environ_overrides={"RAW_URI": target})
+    [line] = here.log.events("request.completed")
+    assert line["path"] == path
+    assert answer.status_code == 400 or f"There is no {path} here" in answer.json["message"]
+
+
 def test_without_a_raw_target_the_decoded_path_serves(here: Here) -> None:
     provider = here.put("incident", Canned(INCIDENT))
     environ = {"RAW_URI": None, "REQUEST_URI": None}
