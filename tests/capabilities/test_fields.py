@@ -61,8 +61,8 @@ def test_keys_match_exactly_else_case_folded_and_the_last_wins(
         ({"limit": True}, "limit must be a whole number"),
         ({"limit": 2**63}, "limit must be a whole number"),
         ({"metadata": []}, "metadata must be an object"),
-        ([], "the body must be an object"),
-        ("x", "the body must be an object"),
+        ([], "The body must be an object"),
+        ("x", "The body must be an object"),
     ],
 )
 def test_a_misfit_is_named_by_its_path(given: object, words: str) -> None:

@@ -188,6 +188,52 @@ def test_a_bad_body_is_refused_with_a_reason(here: Here, body: bytes, words: str
     assert not provider.seen
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"limit":1e400}', "limit: the number 1e400 is out of range."),
+        (
+            b'{"metadata":{"a":[{"b":1},{"c":-1e999}]}}',
+            "metadata.a.1.c: the number -1e999 is out of range.",
+        ),
+        (b"1e400", "The body: the number 1e400 is out of range."),
+        (b'{"query":"ab\xff"}', "The body is not valid JSON: it is not UTF-8 (byte 12)."),
+        (
+            b'{"limit":1,"metadata":{"a":["\\ud83d\\ude00","x\\ud800"]}}',
+            "The body is not valid JSON: metadata.a.1 must not hold half of a surrogate pair.",
+        ),
+        (
+            b'{"metadata":{"a\\udc00b":1}}',
+            "The body is not valid JSON: metadata.a b must not hold half of a surrogate pair.",
+        ),
+        (b'{"query":"\\ud800"', "The body is not valid JSON: Input data was truncated."),
+        (b"[1]", "The body must be an object."),
+        (b'{"limit":9223372036854775808}', f"limit must be a whole number from 0 to {2**63 - 1}."),
+        (
+            b'{"z":1,"scope":{"b":1,"a":2},"y":2,"query":7}',
+            "query must be a string; {}.".format(
+                "; ".join(f"{name}: unknown field" for name in ("scope.a", "scope.b", "y", "z"))
+            ),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_told_by_its_place(
+    here: Here, body: bytes, message: str
+) -> None:
+    here.put("incident", Canned([]))
+    answer = here.client.post("/incidents/query", data=body)
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+
+
+def test_a_path_is_told_at_no_great_length(here: Here) -> None:
+    here.put("incident", Canned([]))
+    deep = b'{"' + b"x" * 5000 + b'":'
+    body = b'{"metadata":' + deep * 90 + b"1e400" + b"}" * 91
+    message = here.client.post("/incidents/query", data=body).json["message"]
+    assert message.endswith("out of range.")
+    assert len(message) < 300
+
+
 def test_depth_is_measured_not_guessed(here: Here) -> None:
     here.put("incident", Canned(INCIDENT))
     wide = {"title": "t", "metadata": {"a": [[1]] * 200}}
