@@ -256,8 +256,13 @@ def needed(**options: Any) -> Text:
 
 
 def one_of(*words: str) -> Text:
-    """Declare a string that is one of the words."""
-    return Text(validate=validate.OneOf(words, error=f"must be one of {', '.join(words)}"))
+    """Declare a string that is one of the words, and must be there."""
+    told = f"must be one of {', '.join(words)}"
+    return Text(
+        required=True,
+        validate=validate.OneOf(words, error=told),
+        error_messages={"required": told},
+    )
 
 
 Scope = shape(

@@ -187,6 +187,8 @@ def test_a_title_must_be_there_and_not_blank(given: dict[str, object]) -> None:
         ({"channel": "#c"}, "body or blocks must be given"),
         ({"channel": "#c", "body": "  "}, "body or blocks must be given"),
         ({"channel": "#c", "blocks": [{"type": "image"}]}, "must be one of header, section"),
+        ({"channel": "#c", "blocks": [{"text": "x"}]}, "blocks.0.type must be one of header"),
+        ({"channel": "#c", "blocks": [{"type": None}]}, "blocks.0.type must be one of header"),
         ({"channel": "#c", "blocks": [{"type": "section", "fields": {"a": 1}}]}, "blocks.0.fields"),
     ],
 )
