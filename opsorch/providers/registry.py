@@ -69,7 +69,7 @@ class Slot:
         settings: What it was made from.
         admission: Bounds the calls under way.
         hindrance: Says what on this machine hinders an adapter of ours, "" where nothing does.
-        last_error: The last error of a call.
+        last_error: The last failure of a call.
     """
 
     settings: CapabilitySettings
