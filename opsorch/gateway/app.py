@@ -100,7 +100,9 @@ def _begin() -> flask.Response | None:
     set_facts(known)
     logs.begin_request(known.request_id)
     if request.method == "OPTIONS":
-        return flask.Response(status=200)
+        empty = flask.Response(status=200)
+        del empty.headers["Content-Type"]
+        return empty
     check_token(request, gateway().settings.bearer_token)
     if request.environ.get(BAD_PATH):
         raise BadRequest("The path must begin with a slash and be percent-encoded UTF-8.")
