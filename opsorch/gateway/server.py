@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from opsorch.observability.metrics import Metrics
 
 KEEPALIVE_S: Final = 75
+# At a reload, how long the old workers wait for the new ones, and how often is looked.
+READY_S: Final = 30.0
+_LOOK_S: Final = 0.02
 FLUSH_S: Final = 1.0
 _DESCRIPTORS: Final = 65_536
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,6 +54,24 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
         super().__init__(app)
         # At USR2: with -m and the interpreter's own options, which sys.argv has lost.
         self.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
+
+    def manage_workers(self) -> None:
+        """Start or end workers; at a reload the old ones go on until the new ones serve."""
+        until = time.monotonic() + READY_S
+        while len(self.WORKERS) > self.num_workers and not self._newest_serve():
+            if time.monotonic() > until or not self.SIG_QUEUE.empty():
+                break
+            time.sleep(_LOOK_S)
+            self.reap_workers()
+        super().manage_workers()
+
+    def _newest_serve(self) -> bool:
+        """Tell whether the workers that shall stay have begun to serve."""
+        by_age = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
+        # The first heartbeat is that of the main loop. Until then this is the time on the wall,
+        # which is much later than any on the monotonic clock.
+        newest = by_age[-self.num_workers :]
+        return all(worker.tmp.last_update() <= time.monotonic() for worker in newest)
 
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers.

@@ -118,10 +118,13 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Keep the connection, or part with it; on the main loop."""
-        if fs.cancelled() or fs.exception() or fs.result():
-            super().finish_request(conn, fs)
-        else:
+        failed = fs.cancelled() or fs.exception()
+        if not failed and not fs.result():
             self._partings.part(conn.sock)
+        elif not failed and fs.result() is True and _holds_more(conn.sock):
+            self.enqueue_req(conn)
+        else:
+            super().finish_request(conn, fs)
 
     def _closed(self) -> None:
         self.nr_conns -= 1
@@ -141,6 +144,12 @@ class Worker(gunicorn.workers.gthread.ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no request with the same JSON body as every other failure."""
         super().handle_error(req, _JsonRefusal(client, self.app), addr, exc)
+
+
+def _holds_more(sock: Any) -> bool:
+    """Tell whether TLS has read more than the request: it makes the socket readable no more."""
+    pending = getattr(sock, "pending", None)
+    return pending is not None and pending() > 0
 
 
 class _JsonRefusal:

@@ -46,6 +46,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    pem = {"OPSORCH_TLS_CERT_FILE": str(CERTIFICATE), "OPSORCH_TLS_KEY_FILE": str(CERTIFICATE)}
+    env = {**pem, "OPSORCH_BEARER_TOKEN": TOKEN}
+    with running(_Tls(env, tmp_path_factory.mktemp("secure"))) as started:
+        yield started
+
+
 def connect(gateway: Gateway) -> socket.socket:
     return socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
 
@@ -431,6 +439,29 @@ UNREAD = [
     ("POST", "/alerts/query", AUTHORIZED, 413),
     ("POST", "/teams/query", AUTHORIZED, 501),
 ]
+
+
+@pytest.mark.fault(63)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("size", [10, 15_000, 20_000])
+def test_requests_sent_in_one_go_are_all_answered(
+    gateway: Gateway, secure: Gateway, size: int, tls: bool
+) -> None:
+    """TLS hands over a record at a time: what it holds makes no socket readable."""
+    body = b'{"name":"%s"}' % (b"x" * size)
+    query = (
+        b"POST /services/query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer right\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    asked = query * 3 + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(connect(secure if tls else gateway))
+        if tls:
+            sock = stack.enter_context(TRUSTING.wrap_socket(sock))
+        sock.sendall(asked)
+        answers = b"".join(iter(lambda: sock.recv(65_536), b""))
+    assert answers.count(b"HTTP/1.1 501") == 3
+    assert answers.count(b"HTTP/1.1 200") == 1
 
 
 @pytest.mark.fault(63)

@@ -227,7 +227,14 @@ def test_a_crash_loop_fails_fast_and_ends_by_itself(rig: Rig) -> None:
 @pytest.mark.fault(29)
 def test_processes_kept_warm_do_not_loop_and_come_back_by_themselves(rig: Rig) -> None:
     provider = rig.provider("dies_at_start", min_idle=2)
-    eventually(lambda: starts(rig) >= 5)
+
+    def over() -> bool:
+        """Five or more have ended, and the next one is a try."""
+        seen = provider.pool.snapshot()
+        living = seen.states["starting"] + seen.states["idle"] + seen.states["draining"]
+        return starts(rig) >= 5 and seen.breaker == "open" and not living
+
+    eventually(over)
     # Two at once, and again, then single tries, the third of them a second and more later.
     assert starts(rig) <= 6
     (rig.folder / "dies_at_start.mended").touch()

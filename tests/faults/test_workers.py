@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import threading
@@ -276,6 +277,9 @@ def test_a_reload_fails_no_request_and_brings_the_new_settings(tmp_path: pathlib
             seen = len(traffic.names)
             traffic.answers(20)
             assert set(traffic.names[seen + 8 :]) == {"second"}
+            log = gateway.log()
+            served = [found.start() for found in re.finditer('"gateway.ready"', log)]
+            assert served[3] < log.index('"gateway.stopping"'), "new workers first"
             configure(tmp_path, "third", OPSORCH_THREADS="many")
             gateway.process.send_signal(signal.SIGHUP)
             refused = eventually(lambda: told(gateway, "settings.refused"))

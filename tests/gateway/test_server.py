@@ -1,14 +1,18 @@
 """Gunicorn as the gateway sets it up: the worker's loop, the refusals, the hooks, the settings."""
 
+import itertools
 import logging
 import os
 import pathlib
+import queue
 import resource
 import shutil
+import signal
 import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +100,52 @@ def test_a_master_that_stops_refuses_connections_unless_another_goes_on(
             # A second signal finds it shut.
             master.stop()
     assert stopped == ([False] if shared else [False, True])
+
+
+class Beating:
+    """A worker as the master sees it."""
+
+    def __init__(self, age: int, *, serves: bool) -> None:
+        self.age = age
+        beat = time.monotonic() if serves else time.time()
+        self.tmp = SimpleNamespace(last_update=lambda: beat, close=lambda: None)
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("ends", "waits"),
+    [("they serve", 2), ("one dies", 2), ("a signal", 0), ("time", 0)],
+)
+def test_old_workers_go_on_until_new_ones_serve(
+    monkeypatch: pytest.MonkeyPatch, ends: str, waits: int
+) -> None:
+    master = Master(None)
+    master._num_workers, master.WORKERS = 2, {}
+    master.cfg = SimpleNamespace(enable_backlog_metric=False)
+    master._last_logged_active_worker_count, master.log = 2, logging.getLogger("nobody's")
+    master.SIG_QUEUE = queue.SimpleQueue()
+    for age, serves in ((1, True), (2, True), (3, True), (4, False)):
+        master.WORKERS[age] = Beating(age, serves=serves)
+    killed: list[int] = []
+    looks = itertools.count(1)
+
+    def reap() -> None:
+        if next(looks) < waits:
+            return
+        if ends == "they serve":
+            master.WORKERS[4] = Beating(4, serves=True)
+        elif ends == "one dies":
+            del master.WORKERS[4]
+
+    if ends == "a signal":
+        master.SIG_QUEUE.put(signal.SIGTERM)
+    elif ends == "time":
+        monkeypatch.setattr(server, "READY_S", 0.0)
+    monkeypatch.setattr(master, "reap_workers", reap)
+    monkeypatch.setattr(master, "kill_worker", lambda pid, sig: killed.append(pid))
+    master.manage_workers()
+    assert killed == ([1] if ends == "one dies" else [1, 2])
+    assert next(looks) - 1 >= waits
 
 
 @pytest.mark.fault(43)

@@ -10,7 +10,7 @@ import structlog
 
 from opsorch.observability import logs
 from opsorch.observability.events import EVENTS
-from opsorch.observability.metrics import Metrics
+from opsorch.observability.metrics import METRICS, Metrics
 
 
 class Kept(logs.Sink):
@@ -246,3 +246,22 @@ def test_metrics_count_what_events_tell() -> None:
         'opsorch_plugin_checkout_wait_seconds_count{capability="log"} 1.0',
     ):
         assert line in page
+
+
+@pytest.mark.parametrize("key", ["strays", "exhausted", "unlogged"])
+def test_a_handler_of_signals_waits_for_no_metric(key: str) -> None:
+    """It may have interrupted what holds the lock."""
+    metrics = Metrics()
+    counting = threading.Thread(
+        target=lambda: [
+            metrics.note("stray.killed", {"pid": 1}),
+            metrics.note("gateway.exhausted", {"worker": 1, "reason": "r"}),
+            metrics.lines_lost(1),
+        ],
+        daemon=True,
+    )
+    with metrics._made[key]._value._lock:
+        counting.start()
+        counting.join(20)
+        assert not counting.is_alive()
+    assert f"{METRICS[key].name} 1.0" in metrics.page().decode()
