@@ -130,7 +130,7 @@ class Text(fields.String, _Declared):
 class WholeNumber(fields.Integer, _Declared):
     """A whole number of 0 or more, written as one: 1.0, 1e2 and "1" are refused."""
 
-    default_error_messages = {"invalid": "must be a whole number of 0 or more"}
+    default_error_messages = {"invalid": f"must be a whole number from 0 to {LARGEST_INT}"}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(strict=True, **self._declare(options))
@@ -256,8 +256,13 @@ def needed(**options: Any) -> Text:
 
 
 def one_of(*words: str) -> Text:
-    """Declare a string that is one of the words."""
-    return Text(validate=validate.OneOf(words, error=f"must be one of {', '.join(words)}"))
+    """Declare a string that is one of the words, and must be there."""
+    told = f"must be one of {', '.join(words)}"
+    return Text(
+        required=True,
+        validate=validate.OneOf(words, error=told),
+        error_messages={"required": told},
+    )
 
 
 Scope = shape(
@@ -313,14 +318,18 @@ class Misfit(ValueError):
 def _flat(messages: Any, path: str = "") -> Iterator[str]:
     """Flatten marshmallow's nested messages to ``scope.region: unknown field``."""
     if isinstance(messages, dict):
-        for key, inner in messages.items():
+        # Unknown fields stand last; marshmallow tells them in no order.
+        unknown = sorted((key for key in messages if messages[key] == [_UNKNOWN]), key=str)
+        known = [key for key in messages if messages[key] != [_UNKNOWN]]
+        for key in known + unknown:
+            inner = messages[key]
             # What concerns a whole object stands under this key; a caller may send such a one, too.
             whole = key == marshmallow.exceptions.SCHEMA and inner != [_UNKNOWN]
             step = "" if whole else clean_text(str(key), _NAME_CHARS)
             yield from _flat(inner, f"{path}.{step}".strip(".") if step else path)
         return
     for text in messages:
-        yield f"{path or 'the body'}{':' if text == _UNKNOWN else ''} {text}"
+        yield f"{path or 'The body'}{':' if text == _UNKNOWN else ''} {text}"
 
 
 def parse_decimal(text: str) -> Decimal:

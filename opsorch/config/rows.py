@@ -317,7 +317,7 @@ PLUGIN_SETTINGS: Final[tuple[Setting, ...]] = (
         "min_idle",
         whole(0, 256),
         0,
-        "Processes started ahead and kept waiting.",
+        "Processes started ahead and kept waiting; no more than the pool may have.",
         _PLUGINS,
     ),
     Setting(

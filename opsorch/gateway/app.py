@@ -20,7 +20,7 @@ from opsorch.gateway.errors import install_errors
 from opsorch.gateway.gauges import Gauges
 from opsorch.gateway.health import health
 from opsorch.gateway.identity import facts_of
-from opsorch.gateway.paths import BAD_PATH, RawPaths, Segment
+from opsorch.gateway.paths import BAD_PATH, RawPaths, Segment, sent_path
 from opsorch.gateway.patience import PATIENCE
 from opsorch.gateway.provider_api import providers
 from opsorch.gateway.state import Gateway, facts, gateway, install, set_facts
@@ -100,7 +100,9 @@ def _begin() -> flask.Response | None:
     set_facts(known)
     logs.begin_request(known.request_id)
     if request.method == "OPTIONS":
-        return flask.Response(status=200)
+        empty = flask.Response(status=200)
+        del empty.headers["Content-Type"]
+        return empty
     check_token(request, gateway().settings.bearer_token)
     if request.environ.get(BAD_PATH):
         raise BadRequest("The path must begin with a slash and be percent-encoded UTF-8.")
@@ -120,7 +122,7 @@ def _finish(response: flask.Response) -> flask.Response:
         "warning" if response.status_code >= 500 else "info",
         "request.completed",
         method=request.method,
-        path=request.path[:300],
+        path=sent_path(request),
         status=response.status_code,
         duration_ms=round(seconds * 1000, 2),
         capability=known.capability,

@@ -14,6 +14,7 @@ from gunicorn.http.errors import ParseException
 
 from opsorch.capabilities.fields import parse_decimal
 from opsorch.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from opsorch.gateway.body_faults import fault_of
 from opsorch.gateway.patience import PATIENCE
 
 MAX_DEPTH: Final = 100
@@ -51,10 +52,8 @@ def json_body(request: flask.Request, limit: int, *, may_be_empty: bool) -> Any:
         raise BadRequest("The body is empty; send a JSON object.")
     try:
         decoded = _decode(data)
-    except msgspec.ValidationError as exc:
-        raise BadRequest(f"The body does not fit: {exc}.") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise BadRequest(f"The body is not valid JSON: {exc}.") from exc
+        raise BadRequest(fault_of(data, exc)) from exc
     except RecursionError as exc:
         raise _too_deep() from exc
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(decoded) > MAX_DEPTH:

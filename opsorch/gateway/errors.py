@@ -16,6 +16,7 @@ from opsorch.errors import (
     PayloadTooLarge,
     Unauthorized,
 )
+from opsorch.gateway.paths import sent_path
 from opsorch.gateway.state import facts, json_answer
 from opsorch.observability.logs import emit
 from opsorch.observability.redact import clean_text
@@ -65,14 +66,14 @@ def _answer_http(failed: werkzeug.exceptions.HTTPException) -> flask.Response:
 
 
 def _translated(failed: werkzeug.exceptions.HTTPException) -> OpsOrchError:
-    path, verb = flask.request.path, flask.request.method
+    verb = flask.request.method
     if isinstance(failed, werkzeug.exceptions.MethodNotAllowed):
         allowed = tuple(sorted(failed.valid_methods or ()))
         return MethodNotAllowed(
             f"{verb} is not offered here; use {', '.join(allowed)}.", allowed=allowed
         )
     if failed.code == 404:
-        return NotFound(f"There is no {clean_text(path)} here; not found.")
+        return NotFound(f"There is no {clean_text(sent_path(flask.request))} here; not found.")
     if failed.code == 413:
         return PayloadTooLarge("The body is too large.")
     if failed.code is not None and failed.code < 500:
@@ -86,7 +87,7 @@ def _answer_defect(defect: Exception) -> flask.Response:
     emit(
         "request.failed",
         method=flask.request.method,
-        path=flask.request.path,
+        path=sent_path(flask.request),
         exc_info=defect,
     )
     return answer_error(InternalError(_told_in_log()))

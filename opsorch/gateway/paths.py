@@ -10,10 +10,13 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import flask
 import werkzeug.routing
 
 # Set where the path cannot be decoded; the application answers 400.
 BAD_PATH: Final = "opsorch.bad_path"
+_SENT: Final = "opsorch.sent_path"
+_SHOWN_CHARS: Final = 300
 
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -29,13 +32,19 @@ class RawPaths:
         self._app = app
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        sent = environ[_SENT] = _target(environ)
         try:
-            environ["PATH_INFO"] = routable(_target(environ))
+            environ["PATH_INFO"] = routable(sent)
         except ValueError:
             # Like no path that can be decoded, so none of those that need no token.
-            environ["PATH_INFO"] = "/%" + urllib.parse.quote(_target(environ), safe="")
+            environ["PATH_INFO"] = "/%" + urllib.parse.quote(sent, safe="")
             environ[BAD_PATH] = True
         return self._app(environ, start_response)
+
+
+def sent_path(request: flask.Request) -> str:
+    """Return a request's path as it was sent, for people; what routes may be another."""
+    return str(request.environ.get(_SENT, request.path))[:_SHOWN_CHARS]
 
 
 def routable(path: str) -> str:

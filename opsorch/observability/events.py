@@ -119,5 +119,6 @@ EVENTS: Final[Mapping[str, Event]] = {
         "info", "A line of a plugin's stderr.", ("capability", "pid", "line", "dropped")
     ),
     "stray.killed": Event("warning", "A descendant of a plugin that had left its group.", ("pid",)),
+    "log.dropped": Event("warning", "Lines of the log were lost: nobody read it.", ("lines",)),
     "keeper.failed": Event("error", "A defect in the care of processes.", ("error",)),
 }

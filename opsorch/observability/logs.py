@@ -5,6 +5,7 @@ costs lines, never a request.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import queue
@@ -12,7 +13,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,7 @@ class Sink:
 
     Attributes:
         on_lost: Told how many lines were lost: dropped, or refused by the descriptor.
+        render: Makes a line of an event of the sink's own, in the format of all others.
     """
 
     def __init__(self, descriptor: int = 2, most: int = QUEUE_LINES) -> None:
@@ -46,6 +48,7 @@ class Sink:
         self._descriptor = descriptor
         self._most = most
         self.on_lost: Callable[[int], None] = lambda lines: None
+        self.render: Callable[..., str] = functools.partial(_rendered, (*_STAMPS, to_json))
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
@@ -91,7 +94,7 @@ class Sink:
                     batch.append(self._lines.get_nowait())
             dropped, self._dropped = self._dropped, 0
             if dropped:
-                batch.append(f'{{"event":"log.dropped","level":"warning","lines":{dropped}}}')
+                batch.append(self.render("log.dropped", lines=dropped))
             self._write("\n".join(batch).encode("utf-8", "backslashreplace") + b"\n")
             self._busy = False
 
@@ -155,6 +158,20 @@ def to_json(_logger: Any, _name: str, fields: Fields) -> str:
         return msgspec.json.encode({name: repr(value) for name, value in fields.items()}).decode()
 
 
+_STAMPS: Final = (
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+def _rendered(processors: Iterable[Any], event: str, /, **facts: object) -> str:
+    """Render an event of the table without structlog, whose lines end in the sink."""
+    line: Any = {"event": event, **facts}
+    for process in processors:
+        line = process(None, EVENTS[event].level, line)
+    return str(line)
+
+
 _unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -177,8 +194,7 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
     number = getattr(logging, level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *_STAMPS,
     ]
     render: Any = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -189,6 +205,7 @@ def configure_logs(level: str, style: str, sink: Sink) -> None:
         render = to_json
     else:
         shared.append(one_line)
+    sink.render = functools.partial(_rendered, (*shared, render))
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -9,7 +9,7 @@ import msgspec
 
 from opsorch.capabilities.fields import utc_now
 from opsorch.deadline import Deadline
-from opsorch.errors import STATUS_OF_CODE, OpsOrchError
+from opsorch.errors import STATUS_OF_CODE, OpsOrchError, ProviderMissing
 from opsorch.supervisor.spec import Emit
 
 RawJson = bytes | msgspec.Raw
@@ -124,11 +124,15 @@ class Unavailable:
 
 @dataclass(slots=True)
 class LastError:
-    """The last error of a provider: its code and when it was, in UTC."""
+    """The last failure of a provider: its code and when it was, in UTC."""
 
     code: str = ""
     at: str = ""
 
     def note(self, error: OpsOrchError) -> None:
-        """Remember an error."""
+        """Remember an error, unless it is about the caller's request or nothing is configured."""
+        if error.status < 500 and error.code != "rate_limited":
+            return
+        if isinstance(error, ProviderMissing):
+            return
         self.code, self.at = error.code, utc_now("seconds")

@@ -69,7 +69,7 @@ class Slot:
         settings: What it was made from.
         admission: Bounds the calls under way.
         hindrance: Says what on this machine hinders an adapter of ours, "" where nothing does.
-        last_error: The last error of a call.
+        last_error: The last failure of a call.
     """
 
     settings: CapabilitySettings
@@ -194,7 +194,11 @@ def _spec(settings: Settings, own: CapabilitySettings, command: tuple[str, ...])
     return PluginSpec(
         label=own.name,
         command=command,
+        # Not the interpreter, which nobody configured.
+        shown=own.plugin if own.plugin.startswith(BUNDLED) else "",
         setting=own.variable("PLUGIN"),
+        # Those of one capability win over those of all.
+        prefix=own.variable(""),
         environ=environ,
         redact=redactor_for(own.config, environ),
         pool_size=own.pool_size,

@@ -45,11 +45,13 @@ class ReplyReader:
 
     Args:
         limit: Bytes of a reply at most.
+        limit_name: The variable that sets it, for messages.
         on_text: Called with each skipped line.
     """
 
-    def __init__(self, limit: int, on_text: Callable[[bytes], None]) -> None:
+    def __init__(self, limit: int, limit_name: str, on_text: Callable[[bytes], None]) -> None:
         self._limit = limit
+        self._limit_name = limit_name
         self._on_text = on_text
         self._buffer = bytearray()
         self._searched = 0
@@ -68,8 +70,7 @@ class ReplyReader:
             # Not left to the end of whatever holds the exception and its frames.
             self._buffer.clear()
             raise ReplyBroken(
-                f"its reply is over the limit of {self._limit} bytes"
-                " (OPSORCH_PLUGIN_MAX_REPLY_BYTES)"
+                f"its reply is over the limit of {self._limit} bytes ({self._limit_name})"
             )
 
     @property

@@ -183,7 +183,7 @@ class Pool:
     def _busy(self, waited_s: float) -> PluginBusy:
         return PluginBusy(
             f"All {self.spec.pool_size} processes of the plugin of {self.spec.label!r} stayed busy"
-            f" for {waited_s:.1f} s. Repeat the call later, or raise OPSORCH_PLUGIN_POOL_SIZE.",
+            f" for {waited_s:.1f} s. Repeat the call later, or raise {self.spec.prefix}POOL_SIZE.",
             retry_after_s=RETRY_AFTER_BUSY_S,
         )
 

@@ -164,7 +164,7 @@ class Process:
         return RpcTimeout(
             f"The plugin of {self.spec.label!r} did not answer {request.method} within"
             f" {deadline.timeout_s:g} s; it was stopped and the next call starts a new one."
-            " If the upstream is only slow, raise OPSORCH_PLUGIN_TIMEOUT.",
+            f" If the upstream is only slow, raise {self.spec.prefix}TIMEOUT.",
             sent=sent,
         )
 
@@ -247,7 +247,9 @@ class _Exchange:
         cut = _BEGIN_BYTES if wary else len(frame)
         self._left, self._kept_back = memoryview(frame)[:cut], memoryview(frame)[cut:]
         self._size = len(frame)
-        self._reader = ReplyReader(process.spec.max_reply_bytes, self._skip)
+        spec = process.spec
+        limit_name = f"{spec.prefix}MAX_REPLY_BYTES"
+        self._reader = ReplyReader(spec.max_reply_bytes, limit_name, self._skip)
         self._skipped = 0
         self._last_skipped = b""
         self._pause_s = FIRST_PAUSE_S

@@ -23,7 +23,9 @@ class PluginSpec:
     Attributes:
         label: What it is called in messages and logs, for example ``incident``.
         command: Executable and arguments.
+        shown: What the user configured for it, for messages; "": the executable.
         setting: The variable that names it, for messages.
+        prefix: What the names of its limits' variables begin with, for messages.
         environ: Everything that its environment holds.
         redact: Takes secrets out of what it writes.
         pool_size: Processes at most.
@@ -38,7 +40,9 @@ class PluginSpec:
 
     label: str
     command: tuple[str, ...]
+    shown: str = ""
     setting: str = "its setting"
+    prefix: str = "OPSORCH_PLUGIN_"
     environ: Mapping[str, str] = field(default_factory=dict)
     redact: Callable[[str], str] = _unchanged
     pool_size: int = 4
@@ -49,3 +53,8 @@ class PluginSpec:
     max_reply_bytes: int = 64 * 1024 * 1024
     max_memory_mb: int = 0
     nice: int = 0
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages, beside its label."""
+        return self.shown or self.command[0]

@@ -62,7 +62,7 @@ class Starts:
                 return permit
             wait_s, why = self._breaker.retry_after_s(), self._last_failure
         raise PluginStartFailed(
-            f"The plugin of {self._spec.label!r} ({self._spec.command[0]}) is not started now:"
+            f"The plugin of {self._spec.label!r} ({self._spec.title}) is not started now:"
             f" {why}. It is tried again in {wait_s:.1f} s.",
             retry_after_s=wait_s,
         )
@@ -205,7 +205,7 @@ class Starts:
         """Note a failed start and return the error that tells of it."""
         wait_s = self._note_failure(reason, stderr)
         return PluginStartFailed(
-            f"The plugin of {self._spec.label!r} ({self._spec.command[0]}) cannot be started:"
+            f"The plugin of {self._spec.label!r} ({self._spec.title}) cannot be started:"
             f" {_told(reason, stderr)}. It is tried again in {wait_s:.1f} s.",
             retry_after_s=wait_s,
         )

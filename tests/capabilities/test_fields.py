@@ -61,8 +61,8 @@ def test_keys_match_exactly_else_case_folded_and_the_last_wins(
         ({"limit": True}, "limit must be a whole number"),
         ({"limit": 2**63}, "limit must be a whole number"),
         ({"metadata": []}, "metadata must be an object"),
-        ([], "the body must be an object"),
-        ("x", "the body must be an object"),
+        ([], "The body must be an object"),
+        ("x", "The body must be an object"),
     ],
 )
 def test_a_misfit_is_named_by_its_path(given: object, words: str) -> None:
@@ -187,6 +187,8 @@ def test_a_title_must_be_there_and_not_blank(given: dict[str, object]) -> None:
         ({"channel": "#c"}, "body or blocks must be given"),
         ({"channel": "#c", "body": "  "}, "body or blocks must be given"),
         ({"channel": "#c", "blocks": [{"type": "image"}]}, "must be one of header, section"),
+        ({"channel": "#c", "blocks": [{"text": "x"}]}, "blocks.0.type must be one of header"),
+        ({"channel": "#c", "blocks": [{"type": None}]}, "blocks.0.type must be one of header"),
         ({"channel": "#c", "blocks": [{"type": "section", "fields": {"a": 1}}]}, "blocks.0.fields"),
     ],
 )

@@ -38,11 +38,15 @@ def emitted() -> list[tuple[str, set[str]]]:
     for path in (ROOT / "opsorch").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
-                case ast.Call(
-                    ast.Name("emit" | "_emit") | ast.Attribute(_, "emit" | "_emit"),
-                    [ast.Constant(str(event))],
-                    keywords,
-                ) | ast.Call(ast.Attribute(_, "emit_at"), [_, ast.Constant(str(event))], keywords):
+                case (
+                    ast.Call(
+                        ast.Name("emit" | "_emit") | ast.Attribute(_, "emit" | "_emit"),
+                        [ast.Constant(str(event))],
+                        keywords,
+                    )
+                    | ast.Call(ast.Attribute(_, "emit_at"), [_, ast.Constant(str(event))], keywords)
+                    | ast.Call(ast.Attribute(_, "render"), [ast.Constant(str(event))], keywords)
+                ):
                     facts = {str(keyword.arg) for keyword in keywords}
                     found.append((event, facts - {"exc_info"}))
     return found

@@ -153,6 +153,7 @@ class Rig:
             label=limits.pop("label", "alert"),
             command=(path, *arguments),
             setting="OPSORCH_ALERT_PLUGIN",
+            prefix="OPSORCH_ALERT_",
             environ={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **(environ or {})},
             **limits,
         )

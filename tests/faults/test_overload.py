@@ -112,6 +112,7 @@ def test_two_hundred_callers_of_two_processes_wait_within_bounds(
         (503, "plugin_busy", 1.0, False)
     }
     assert all(0.5 <= waited_s < SOON_S for _, waited_s in told)
+    assert all("raise OPSORCH_ALERT_POOL_SIZE" in busy.message for busy, _ in told)
     assert provider.pool.snapshot().waiting == 0
     assert rig.call(provider, "pid") in children()
     assert rig.events.metric("opsorch_plugin_starts_total") == 2

@@ -291,7 +291,7 @@ def test_a_reply_over_the_limit_is_cut_off(rig: Rig, size: int | None) -> None:
     error = rig.refused(provider, size)
     assert time.monotonic() - began < SOON_S
     assert (error.status, error.code) == (502, "provider_error")
-    assert "OPSORCH_PLUGIN_MAX_REPLY_BYTES" in error.message
+    assert "OPSORCH_ALERT_MAX_REPLY_BYTES" in error.message
     assert str(16 * MIB) in error.message
     assert most_resident_mib() - before < 64
     eventually(lambda: resident_mib() - before < 16)
@@ -403,7 +403,8 @@ ERRORS: list[tuple[bytes, int, str, str]] = [
     (b'{"error":{"code":"unauthorized","message":"m"}}', 502, "unauthorized", "m"),
     (b'{"error":{"code":"payload_too_large","message":"m"}}', 502, "payload_too_large", "m"),
     (b'{"error":{"code":"teapot","message":"m"}}', 502, "teapot", "m"),
-    (b'{"error":{"code":"a b","message":"m"}}', 502, "a b", "m"),
+    (b'{"error":{"code":"a-b.c d","message":"m"}}', 502, "a-b.c d", "m"),
+    (b'{"error":{"code":"a\'b","message":"m"}}', 502, "provider_error", "m"),
     (b'{"error":{"code":7,"message":8}}', 502, "provider_error", "gave no reason"),
     (b'{"error":{"message":"only this"}}', 502, "provider_error", "only this"),
     (b'{"error":{}}', 502, "provider_error", "gave no reason"),

@@ -51,6 +51,7 @@ def test_a_path_that_cannot_be_decoded_needs_the_token_too(path: str) -> None:
 def test_options_answers_before_the_token(path: str) -> None:
     answer = an_app(TOKEN).client.options(path)
     assert (answer.status_code, answer.data) == (200, b"")
+    assert "Content-Type" not in answer.headers, "there is no content"
     assert answer.headers["Access-Control-Allow-Methods"] == "GET,POST,PATCH,OPTIONS"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from opsorch.errors import AuthFailed
+from opsorch.errors import AuthFailed, ReportedError
 from tests.faults.support import eventually, install
 from tests.gateway.support import Canned, Here, an_app
 from tests.processes import children
@@ -175,6 +175,32 @@ def test_the_last_error_of_a_call_is_told_and_does_not_make_it_unready(app: Apps
     assert (status, told["lastError"]["code"]) == (200, "auth_failed")
     assert told["lastError"]["at"].endswith("Z")
     assert "refused" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReportedError("a field is wrong", code="bad_request"),
+        ReportedError("no such alert", code="not_found"),
+        ReportedError("closed already", code="conflict"),
+    ],
+)
+def test_what_the_caller_can_mend_is_no_error_of_the_provider(
+    app: Apps, error: ReportedError
+) -> None:
+    here = app()
+    here.put("alert", Canned(error))
+    assert here.client.get("/alerts/a").status_code == error.status
+    assert "lastError" not in ready(here)[1]
+    here.put("alert", Canned(ReportedError("slow down", code="rate_limited")))
+    assert here.client.get("/alerts/a").status_code == 429
+    assert ready(here)[1]["lastError"]["code"] == "rate_limited"
+
+
+def test_a_capability_that_is_not_configured_has_no_error(app: Apps) -> None:
+    here = app()
+    assert here.client.post("/alerts/query").status_code == 501
+    assert ready(here) == (200, {"configured": False})
 
 
 def test_the_page_of_metrics(app: Apps) -> None:

@@ -109,6 +109,23 @@ def test_other_paths_are_not_found(here: Here, path: str) -> None:
     assert answer.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("//teams/team-nova", "//teams/team-nova"),
+        ("/teams//?token=x", "/teams//"),
+        ("/nope/%zz", "/nope/%zz"),
+        ("http://gateway.example//x%2fy", "//x%2fy"),
+        ("/" + "x" * 400, "/" + "x" * 299),
+    ],
+)
+def test_a_path_is_told_as_it_was_sent(here: Here, target: str, path: str) -> None:
+    answer = here.client.get("/", environ_overrides={"RAW_URI": target})
+    [line] = here.log.events("request.completed")
+    assert line["path"] == path
+    assert answer.status_code == 400 or f"There is no {path} here" in answer.json["message"]
+
+
 def test_without_a_raw_target_the_decoded_path_serves(here: Here) -> None:
     provider = here.put("incident", Canned(INCIDENT))
     environ = {"RAW_URI": None, "REQUEST_URI": None}
@@ -169,6 +186,52 @@ def test_a_bad_body_is_refused_with_a_reason(here: Here, body: bytes, words: str
     assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
     assert words in answer.json["message"]
     assert not provider.seen
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"limit":1e400}', "limit: the number 1e400 is out of range."),
+        (
+            b'{"metadata":{"a":[{"b":1},{"c":-1e999}]}}',
+            "metadata.a.1.c: the number -1e999 is out of range.",
+        ),
+        (b"1e400", "The body: the number 1e400 is out of range."),
+        (b'{"query":"ab\xff"}', "The body is not valid JSON: it is not UTF-8 (byte 12)."),
+        (
+            b'{"limit":1,"metadata":{"a":["\\ud83d\\ude00","x\\ud800"]}}',
+            "The body is not valid JSON: metadata.a.1 must not hold half of a surrogate pair.",
+        ),
+        (
+            b'{"metadata":{"a\\udc00b":1}}',
+            "The body is not valid JSON: metadata.a b must not hold half of a surrogate pair.",
+        ),
+        (b'{"query":"\\ud800"', "The body is not valid JSON: Input data was truncated."),
+        (b"[1]", "The body must be an object."),
+        (b'{"limit":9223372036854775808}', f"limit must be a whole number from 0 to {2**63 - 1}."),
+        (
+            b'{"z":1,"scope":{"b":1,"a":2},"y":2,"query":7}',
+            "query must be a string; {}.".format(
+                "; ".join(f"{name}: unknown field" for name in ("scope.a", "scope.b", "y", "z"))
+            ),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_told_by_its_place(
+    here: Here, body: bytes, message: str
+) -> None:
+    here.put("incident", Canned([]))
+    answer = here.client.post("/incidents/query", data=body)
+    assert (answer.status_code, answer.json["message"]) == (400, message)
+
+
+def test_a_path_is_told_at_no_great_length(here: Here) -> None:
+    here.put("incident", Canned([]))
+    deep = b'{"' + b"x" * 5000 + b'":'
+    body = b'{"metadata":' + deep * 90 + b"1e400" + b"}" * 91
+    message = here.client.post("/incidents/query", data=body).json["message"]
+    assert message.endswith("out of range.")
+    assert len(message) < 300
 
 
 def test_depth_is_measured_not_guessed(here: Here) -> None:

@@ -129,9 +129,11 @@ def test_a_blocked_sink_costs_lines_and_never_waits() -> None:
         drained.join()
 
 
-def test_dropped_lines_are_counted() -> None:
+def line_about_a_lost_one(style: str) -> str:
     read, write = os.pipe()
     sink, lost = logs.Sink(write, most=0), list[int]()
+    if style:
+        logs.configure_logs("info", style, sink)
     sink.on_lost = lost.append
     sink.write("a")
     sink._most = 10
@@ -139,8 +141,23 @@ def test_dropped_lines_are_counted() -> None:
     assert sink.flush(10.0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        assert pipe.read() == 'b\n{"event":"log.dropped","level":"warning","lines":1}\n'
-    assert lost == [1]
+        second, line = pipe.read().splitlines()
+    assert (second, lost) == ("b", [1])
+    return line
+
+
+@pytest.mark.parametrize("style", ["", "json"])
+def test_dropped_lines_are_counted(style: str) -> None:
+    told = json.loads(line_about_a_lost_one(style))
+    assert list(told) == ["timestamp", "level", "event", "lines"]
+    assert (told["level"], told["event"], told["lines"]) == ("warning", "log.dropped", 1)
+
+
+def test_dropped_lines_are_counted_for_people_too() -> None:
+    line = line_about_a_lost_one("console")
+    assert "log.dropped" in line
+    assert "lines=1" in line
+    assert not line.startswith("{")
 
 
 def test_a_descriptor_that_does_not_block_is_waited_for() -> None:

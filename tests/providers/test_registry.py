@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opsorch.config import Settings
+from opsorch.config import Settings, known_variables
 from opsorch.deadline import Deadline
 from opsorch.errors import (
     InvalidConfig,
@@ -20,6 +20,7 @@ from opsorch.errors import (
     ProviderError,
     ProviderMissing,
     ReportedError,
+    RpcTimeout,
     Unauthorized,
     UpstreamTimeout,
 )
@@ -258,6 +259,30 @@ def test_secrets_that_a_plugin_sees_as_variables_are_masked(
     provider = registry["team"].provider
     assert isinstance(provider, SupervisedProvider)
     assert provider.pool.spec.redact("refused: pr0xy-pass") == "refused: ***"
+
+
+def test_messages_name_the_variables_of_the_capability(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    """Those of all plugins change nothing where it has one of its own."""
+    script = tmp_path / "plugin"
+    script.write_text(f"#!{sys.executable} -IS\nimport time\ninput()\ntime.sleep(100)\n")
+    script.chmod(0o755)
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PLUGIN=str(script))
+    with pytest.raises(RpcTimeout, match="raise OPSORCH_TEAM_TIMEOUT"):
+        registry["team"].provider.call("team.query", b"{}", context(0.2), repeatable=True)
+    assert "OPSORCH_TEAM_TIMEOUT" in known_variables()
+
+
+def test_a_bundled_adapter_is_called_what_was_configured(
+    supervisor: Supervisor, told: Told, tmp_path: Path
+) -> None:
+    """Not by the interpreter that runs it: here one without its library."""
+    environ = {"OPSORCH_TEAM_ENV": "PYTHONHOME", "PYTHONHOME": str(tmp_path)}
+    registry = registry_of(supervisor, told, OPSORCH_TEAM_PLUGIN="bundled:mock", **environ)
+    begins = "The plugin of 'team' (bundled:mock) "
+    assert failed(registry, "team").message.startswith(f"{begins}cannot be started: it ended")
+    assert failed(registry, "team").message.startswith(begins), "also while backoff lasts"
 
 
 def test_a_replaced_provider_answers_and_a_bad_one_is_refused(

@@ -30,7 +30,7 @@ class Reading:
 
     def __init__(self, limit: int = MIB) -> None:
         self.text: list[bytes] = []
-        self.reader = ReplyReader(limit, self.text.append)
+        self.reader = ReplyReader(limit, "MAX_REPLY_BYTES", self.text.append)
 
     def read(self, pieces: Sequence[bytes], *, pauses: bool = False) -> Envelope | None:
         """Return the first reply; ``pauses``: the plugin rests after each piece."""
@@ -199,7 +199,7 @@ def test_a_line_is_searched_once_behind_blanks() -> None:
 
 @pytest.mark.parametrize("size", [MIB + 1, 3 * MIB])
 def test_a_reply_over_the_limit_is_refused(size: int) -> None:
-    with pytest.raises(ReplyBroken, match=r"limit of 1048576 bytes \(OPSORCH_PLUGIN_MAX_REPLY"):
+    with pytest.raises(ReplyBroken, match=r"limit of 1048576 bytes \(MAX_REPLY_BYTES\)"):
         Reading().read([b"{" + b" " * (size - 1)])
 
 
@@ -404,6 +404,6 @@ def test_an_outcome_may_be_unknown(said: Any, unknown: bool) -> None:
     ],
 )
 def test_half_a_reply_is_told_from_leftovers(there: bytes, half: bool) -> None:
-    reader = ReplyReader(100, lambda line: None)
+    reader = ReplyReader(100, "MAX_REPLY_BYTES", lambda line: None)
     reader.feed(there)
     assert reader.is_half_a_reply is half

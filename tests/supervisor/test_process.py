@@ -260,6 +260,7 @@ def test_the_time_is_over_for_one_that_does_not_answer(world: World) -> None:
     with pytest.raises(RpcTimeout, match=r"'alert' did not answer alert.query within 0.1 s") as out:
         call(process, b"a\n", timeout_s=0.1)
     assert 0.1 <= time.monotonic() - began < 5
+    assert "raise OPSORCH_PLUGIN_TIMEOUT" in out.value.message
     assert out.value.sent is True
     assert process.child.ended(5), "it was not killed"
 
