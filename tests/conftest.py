@@ -22,11 +22,13 @@ hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def clean_environ() -> Iterator[None]:
-    """No variable of the machine's own gateway reaches a test."""
-    kept = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("OPSORCH_")}
-    yield
-    os.environ.update(kept)
+def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No variable of the machine's own gateway reaches a test, and no test writes into a home."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in [name for name in os.environ if name.startswith(("OPSORCH_", "XDG_"))]:
+            patched.delenv(name)
+        patched.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

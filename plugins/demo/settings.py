@@ -19,6 +19,19 @@ FILE_NAME: Final = "demo.db"
 SEEDED: Final = "seed"
 
 
+def _folder() -> Kind:
+    """Take a path; ``~`` stands for a home."""
+    path = text(r"[^\x00]+")
+
+    def parse(value: Any) -> str:
+        try:
+            return str(Path(path.parse(value)).expanduser())
+        except RuntimeError as exc:
+            raise Unfit("names the home of a user who is not known") from exc
+
+    return Kind(parse, path.schema)
+
+
 def _anchor() -> Kind:
     """Take ``seed`` or an RFC 3339 time."""
 
@@ -44,7 +57,7 @@ DEMO_CONFIG: Final = ConfigSpec(
     (
         Field(
             "dataDir",
-            text(r"[^\x00]+"),
+            _folder(),
             help="Folder that holds demo.db; $OPSORCH_DATA_DIR unless given.",
         ),
         Field(
@@ -97,7 +110,7 @@ class DemoSettings:
         """Take over what DEMO_CONFIG parsed; fill in the data directory from the environment."""
         given = settings["dataDir"]
         environ = os.environ if environ is None else environ
-        folder = Path(given).expanduser() if given else default_data_dir(environ)
+        folder = Path(given) if given else default_data_dir(environ)
         return cls(
             data_dir=folder.absolute(),
             anchor=None if settings["anchor"] == SEEDED else settings["anchor"],

@@ -275,3 +275,10 @@ def test_a_write_through_one_process_is_seen_by_another_and_after_a_restart(tmp_
         assert two.call("incident.get", get, config=config)["result"] == created
     with run_plugin(DemoIncidents) as three:
         assert three.call("incident.get", get, config=config)["result"] == created
+
+
+def test_a_home_that_is_nobodys_is_told_by_its_field() -> None:
+    with pytest.raises(InvalidConfig, match="dataDir names the home of a user who is not known"):
+        DEMO_CONFIG.parse({"dataDir": "~nobody-of-this-name/x"})
+    at_home = DEMO_CONFIG.parse({"dataDir": "~/x"})["dataDir"]
+    assert at_home == os.path.expanduser("~/x")
