@@ -88,7 +88,9 @@ def test_a_grandchild_with_a_session_of_its_own_is_found_and_killed(
     os.kill(plugin, signal.SIGKILL)
     eventually(lambda: not alive(stray))
     eventually(lambda: {"pid": stray} in rig.events.named("stray.killed"))
-    rig.events.tell("stray.killed", "opsorch_plugin_strays_killed_total")
+    keeper_at_rest(rig)
+    killed = rig.events.named("stray.killed")
+    rig.events.tell("stray.killed", "opsorch_plugin_strays_killed_total", len(killed))
     assert rig.call(provider, {"tell": str(tmp_path / "other")}) != plugin
 
 
